@@ -1,0 +1,928 @@
+/* tandem.h -- two-tower retrieval: learn query and candidate vectors from interactions, measure
+ * how good they are, index the candidates, return the top k.
+ *
+ * This is the only installed header, and its comments are the manual. The sections follow the data:
+ *
+ *   0 basics      status, errors, options, context
+ *   1 file        interactions and item files -> rows
+ *   2 dataset     rows with vocabularies; splits
+ *   3 model       two towers: ids -> vectors
+ *   4 loss        the retrieval task, on bare arrays
+ *   5 optimizer   optimizers, schedules, the training loop
+ *   6 evaluation  streaming metrics, per-user ranking metrics, baselines
+ *   7 index       exact top-k search
+ *
+ * Rules that hold everywhere
+ *
+ *   Arguments     New object first, then the subject, inputs, options, buffers to fill, `td_error *`
+ *                 last. Options and errors may be NULL: defaults, and no report.
+ *   Ownership     A pointer returned through a pointer-to-pointer is owned: free it. A pointer that a
+ *                 function returns is borrowed from its subject and valid as long as the subject.
+ *                 Every `_free` takes NULL.
+ *   Errors        Functions that can fail return `td_status`; zero is success. On failure output
+ *                 objects are set to NULL, nothing leaks, and files are as they were before.
+ *   Threads       Each handle states one of: "immutable: any number of threads", "one thread at a
+ *                 time", "internally locked". The library makes no threads but those of a context.
+ *   Side effects  The library never prints, exits, aborts, or reads the environment.
+ *   Numbers       Same inputs, options and seed give the same bits for any number of threads.
+ *   Stability     Before 1.0 only source compatibility within a minor version is promised.
+ *
+ * Letters in shapes: B rows of a batch, C candidates of a batch, H heads (vectors per query),
+ * D dim, N items of an index, U users, K results per query.
+ */
+#ifndef TANDEM_TANDEM_H
+#define TANDEM_TANDEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TD_VERSION_MAJOR 0
+#define TD_VERSION_MINOR 1
+#define TD_VERSION_PATCH 0
+#define TD_VERSION_STRING "0.1.0"
+
+#if defined(__GNUC__)
+#define TD_API __attribute__((visibility("default")))
+#define TD_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define TD_API
+#define TD_MUST_CHECK
+#endif
+
+/* ------------------------------------------------------------------------------------------------
+ * 0 basics
+ * --------------------------------------------------------------------------------------------- */
+
+/* One list makes the codes, their names and sentences, the exit code of the command line tool and
+ * the status of the HTTP server. X(name, value, exit code, HTTP status, sentence) */
+#define TD_STATUS_MAP(X)                                                                           \
+    X(OK, 0, 0, 200, "success")                                                                    \
+    X(ERR_ARGUMENT, -1, 2, 400, "an argument or option is not allowed")                            \
+    X(ERR_MEMORY, -2, 3, 503, "out of memory")                                                     \
+    X(ERR_IO, -3, 4, 500, "a file could not be read or written")                                   \
+    X(ERR_PARSE, -4, 5, 400, "an input cannot be understood")                                      \
+    X(ERR_CORRUPT, -5, 6, 500, "a file is damaged")                                                \
+    X(ERR_VERSION, -6, 7, 500, "a file is of another kind or version")                             \
+    X(ERR_NOT_FOUND, -7, 8, 404, "an id, name or file is not known")                               \
+    X(ERR_LIMIT, -8, 9, 413, "a size is beyond a limit")                                           \
+    X(ERR_NUMERIC, -9, 10, 422, "a number is not finite")                                          \
+    X(ERR_STATE, -10, 11, 409, "the call does not fit what came before")                           \
+    X(ERR_UNSUPPORTED, -11, 12, 501, "not available in this build or on this machine")             \
+    X(ERR_CANCELLED, -12, 13, 499, "stopped by the caller")
+
+typedef enum td_status {
+#define TD_STATUS_ENUM(name, value, exit_code, http, sentence) TD_##name = (value),
+    TD_STATUS_MAP(TD_STATUS_ENUM)
+#undef TD_STATUS_ENUM
+} td_status;
+
+/* Caller-owned report of a failure. Zero-initialise it, or do not: every failing call fills all of
+ * it. The message is one sentence (or two) without a final newline: where, what was found, what is
+ * allowed, what to do. */
+typedef struct td_error {
+    td_status status;
+    uint64_t line;     /* 1-based line of the input file, 0 if none */
+    uint64_t byte;     /* 0-based byte offset in the file, 0 if none */
+    char message[480]; /* NUL-terminated UTF-8 */
+} td_error;
+
+/* Facts of a status. Pure; any thread. Unknown values give "unknown". */
+TD_API const char *td_status_name(td_status status);     /* "ERR_PARSE" */
+TD_API const char *td_status_sentence(td_status status); /* "an input cannot be understood" */
+TD_API int td_status_exit_code(td_status status);
+TD_API int td_status_http(td_status status);
+
+/* Version of the library at run time, "0.1.0". */
+TD_API const char *td_version(void);
+
+/* --- options ---------------------------------------------------------------------------------
+ * Every options struct is a plain struct with a table that describes its fields: default, bounds,
+ * name on the command line and in saved files, help. The table is the one source of all of these.
+ */
+typedef enum td_option_type {
+    TD_OPTION_BOOL,    /* bool: true/false, yes/no, 1/0 */
+    TD_OPTION_U32,     /* uint32_t */
+    TD_OPTION_U64,     /* uint64_t */
+    TD_OPTION_F32,     /* float */
+    TD_OPTION_F64,     /* double */
+    TD_OPTION_CHOICE,  /* an enum: one name of `choices`, stored as its position (int) */
+    TD_OPTION_TEXT,    /* const char *, borrowed from the caller, may be NULL */
+    TD_OPTION_U32_LIST /* td_u32_list: "1,5,10" */
+} td_option_type;
+
+enum { TD_U32_LIST_MAX = 16 };
+
+typedef struct td_u32_list {
+    uint32_t count;
+    uint32_t values[TD_U32_LIST_MAX];
+} td_u32_list;
+
+typedef struct td_option {
+    const char *name; /* "learning-rate": the flag --learning-rate and the key in files */
+    td_option_type type;
+    size_t offset;
+    const char *initial; /* default, as text; NULL only for TEXT */
+    double min, max;     /* inclusive, numbers and lists only */
+    const char *choices; /* CHOICE: "a|b|c" */
+    const char *value;   /* what to call the value in help: "N", "FILE", "RATE" */
+    const char *help;    /* one sentence, no final stop */
+} td_option;
+
+typedef struct td_option_table {
+    const char *name; /* "train" */
+    size_t struct_size;
+    uint32_t count;
+    const td_option *rows; /* [count] */
+} td_option_table;
+
+/* Set every field to its default. `options` has table->struct_size bytes. */
+TD_API void td_options_init(const td_option_table *table, void *options);
+
+/* Set one field from text. ARGUMENT with a sentence for an unknown name (the nearest known one is
+ * named), a value that is no number, or one out of bounds. A TEXT field keeps the pointer: borrowed
+ * for as long as the options are used. */
+TD_API TD_MUST_CHECK td_status td_options_set(const td_option_table *table, void *options,
+                                              const char *name, const char *text, td_error *err);
+
+/* The field as text that td_options_set takes back to the same bits. `text` [capacity]; LIMIT if it
+ * does not fit. */
+TD_API TD_MUST_CHECK td_status td_options_get(const td_option_table *table, const void *options,
+                                              const char *name, char *text, size_t capacity,
+                                              td_error *err);
+
+/* Check the bounds of every field; each function that takes options does this first. */
+TD_API TD_MUST_CHECK td_status td_options_check(const td_option_table *table, const void *options,
+                                                td_error *err);
+
+/* The row called `name`, or NULL. */
+TD_API const td_option *td_option_find(const td_option_table *table, const char *name);
+
+/* --- context ---------------------------------------------------------------------------------
+ * A context holds what every object needs: the allocator, the threads and the kernels for this
+ * processor. Create one, pass it to everything, free it last: objects borrow it.
+ * Internally locked: any number of threads may use one context at once. A second caller finds the
+ * threads busy and works alone, with the same bits.
+ */
+typedef struct td_context td_context;
+
+/* Memory hook, one function as in Lua. `resize(user, block, old_size, new_size)`: block NULL makes a
+ * block, new_size 0 frees it and returns NULL, else the block is moved or grown in place, contents
+ * kept. Blocks must be aligned to 64 bytes. NULL for "no memory". Called from several threads. */
+typedef struct td_allocator {
+    void *(*resize)(void *user, void *block, size_t old_size, size_t new_size);
+    void *user;
+} td_allocator;
+
+typedef struct td_context_options {
+    uint32_t threads;       /* 0: as many as this process may run on */
+    const char *kernel;     /* NULL or "auto": the best set this machine has; a name: exactly that */
+    td_allocator allocator; /* resize NULL: the C library, huge pages where the system has them */
+} td_context_options;
+
+TD_API TD_MUST_CHECK td_status td_context_create(td_context **out,
+                                                 const td_context_options *options, td_error *err);
+TD_API void td_context_free(td_context *context);
+TD_API uint32_t td_context_threads(const td_context *context);
+TD_API const char *td_context_kernel(const td_context *context); /* "ref", "avx2", ... */
+
+/* Kernel sets, best last. `name` receives the name of set `index` (borrowed, static). Returns false
+ * past the end. `available` says whether this machine (processor and operating system) can run it. */
+TD_API bool td_kernel_describe(uint32_t index, const char **name, bool *available);
+
+/* --- small shared types ---------------------------------------------------------------------- */
+
+/* Borrowed matrix of float32 vectors. Query matrices may have H > 1 vectors per row, scored by the
+ * best of them; `heads` 0 means 1. */
+typedef struct td_vectors {
+    const float *data; /* [rows, heads, dim], row-major, no padding */
+    uint64_t rows;
+    uint32_t dim;
+    uint32_t heads;
+} td_vectors;
+
+/* Progress of long work. Return false to stop it: the call then returns TD_ERR_CANCELLED. Called on
+ * the caller's thread, at most about 20 times a second, and once at the end of each stage. */
+typedef struct td_progress {
+    const char *stage;   /* "read", "train", "evaluate", "index" */
+    uint64_t done;       /* of `total`, in `unit`s */
+    uint64_t total;      /* 0: not known */
+    const char *unit;    /* "bytes", "rows", "steps", "users" */
+    uint32_t epoch;      /* training: 1-based, else 0 */
+    uint32_t epochs;
+    double loss;         /* training: mean loss per row so far in this epoch, else 0 */
+    double seconds;      /* since the stage began */
+} td_progress;
+
+typedef struct td_progress_hook {
+    bool (*report)(void *user, const td_progress *progress);
+    void *user;
+} td_progress_hook;
+
+/* --- vocabulary ------------------------------------------------------------------------------
+ * An ordered set of distinct id strings: position 0, 1, 2, ... in order of insertion. Ids are bytes
+ * without NUL, normally UTF-8, 1 to TD_ID_BYTES_MAX of them.
+ * One thread at a time while ids are added; then immutable: any number of threads.
+ */
+typedef struct td_vocab td_vocab;
+
+enum { TD_ID_BYTES_MAX = 4096 };
+#define TD_NONE UINT32_MAX /* "no position" */
+
+TD_API TD_MUST_CHECK td_status td_vocab_create(td_vocab **out, td_context *context, td_error *err);
+TD_API void td_vocab_free(td_vocab *vocab);
+
+/* Position of `id` [bytes], added at the end if it is new. LIMIT beyond UINT32_MAX - 1 ids. */
+TD_API TD_MUST_CHECK td_status td_vocab_add(td_vocab *vocab, const char *id, size_t bytes,
+                                            uint32_t *position, td_error *err);
+TD_API uint32_t td_vocab_count(const td_vocab *vocab);
+TD_API uint32_t td_vocab_find(const td_vocab *vocab, const char *id, size_t bytes); /* or TD_NONE */
+TD_API const char *td_vocab_id(const td_vocab *vocab, uint32_t position); /* NUL-terminated */
+
+/* ------------------------------------------------------------------------------------------------
+ * 1 file -- text files of interactions and items
+ * --------------------------------------------------------------------------------------------- */
+
+typedef enum td_text_format {
+    TD_FORMAT_AUTO,   /* from the first lines */
+    TD_FORMAT_CSV,    /* comma, quotes as in RFC 4180 */
+    TD_FORMAT_TSV,    /* tab, no quoting */
+    TD_FORMAT_COLONS, /* "::", no quoting (MovieLens .dat) */
+    TD_FORMAT_PIPE,   /* "|", no quoting (MovieLens 100K u.item) */
+    TD_FORMAT_SPACE,  /* runs of blanks, no quoting */
+    TD_FORMAT_LISTS   /* one query id, then its candidate ids, separated by blanks (LightGCN) */
+} td_text_format;
+
+typedef enum td_text_header { TD_HEADER_AUTO, TD_HEADER_YES, TD_HEADER_NO } td_text_header;
+typedef enum td_text_encoding { TD_ENCODING_UTF8, TD_ENCODING_LATIN1 } td_text_encoding;
+
+/* How to read an interactions file. A column is a name of the header line or a number from 1.
+ * NULL: the query and candidate columns are guessed from usual names (userId, user_id, user; itemId,
+ * movieId, item, ...), else columns 1 and 2; the others are then not read unless named. */
+typedef struct td_read_options {
+    td_text_format format;
+    td_text_header header;
+    td_text_encoding encoding;
+    const char *query_column;
+    const char *candidate_column;
+    const char *weight_column;    /* sample weight, finite and >= 0 */
+    const char *rating_column;    /* rows under `rating_min` are left out, and counted */
+    const char *timestamp_column; /* integer or decimal seconds; decimals are cut */
+    float rating_min;
+    bool skip_bad_lines; /* count bad lines and go on, instead of failing at the first */
+} td_read_options;
+
+TD_API const td_option_table *td_read_option_table(void);
+TD_API void td_read_options_init(td_read_options *options);
+
+/* What a read saw. `bad_lines` and `first_bad` are set only with skip_bad_lines. */
+typedef struct td_read_report {
+    uint64_t bytes; /* after decompression */
+    uint64_t lines;
+    uint64_t rows;         /* interactions kept */
+    uint64_t below_rating; /* left out by rating_min */
+    uint64_t bad_lines;
+    char first_bad[480]; /* the sentence td_error would have carried */
+} td_read_report;
+
+/* ------------------------------------------------------------------------------------------------
+ * 2 dataset -- interactions as numbers, with the ids they stand for
+ * --------------------------------------------------------------------------------------------- */
+
+/* Rows of (query, candidate[, weight][, timestamp]) over two vocabularies.
+ * Immutable: any number of threads. Parts of a split share the vocabularies of the whole. */
+typedef struct td_dataset td_dataset;
+
+/* Read one or more files in order into one dataset. Files may be gzip-compressed. A single file
+ * written by td_dataset_save is mapped instead of read. `report` and `hook` may be NULL.
+ * One pass, memory O(unique ids + rows). Errors: NOT_FOUND, IO, PARSE (line and byte set), LIMIT. */
+TD_API TD_MUST_CHECK td_status td_dataset_read(td_dataset **out, td_context *context,
+                                               const char *const *paths, uint32_t path_count,
+                                               const td_read_options *options,
+                                               const td_progress_hook *hook,
+                                               td_read_report *report, td_error *err);
+
+/* Rows in memory. The arrays are borrowed during the call. */
+typedef struct td_interactions {
+    uint64_t rows;
+    const char *const *query_id;     /* [rows] NUL-terminated */
+    const char *const *candidate_id; /* [rows] NUL-terminated */
+    const float *weight;             /* [rows] or NULL: 1 */
+    const int64_t *timestamp;        /* [rows] seconds, or NULL */
+} td_interactions;
+
+TD_API TD_MUST_CHECK td_status td_dataset_build(td_dataset **out, td_context *context,
+                                                const td_interactions *interactions,
+                                                td_error *err);
+TD_API void td_dataset_free(td_dataset *dataset);
+
+/* Borrowed view of the rows, in the order read. */
+typedef struct td_rows {
+    uint64_t count;
+    const uint32_t *query;     /* [count] positions in td_dataset_queries */
+    const uint32_t *candidate; /* [count] positions in td_dataset_candidates */
+    const float *weight;       /* [count] or NULL: all 1 */
+    const int64_t *timestamp;  /* [count] or NULL: none */
+} td_rows;
+
+TD_API td_rows td_dataset_rows(const td_dataset *dataset);
+TD_API const td_vocab *td_dataset_queries(const td_dataset *dataset);
+TD_API const td_vocab *td_dataset_candidates(const td_dataset *dataset);
+
+/* Number of rows of each candidate. `counts` [td_vocab_count(candidates)] is filled. */
+TD_API void td_dataset_candidate_counts(const td_dataset *dataset, uint64_t *counts);
+
+/* Distinct candidates of each query, ascending: those of query q are
+ * candidates[offsets[q]] .. candidates[offsets[q + 1] - 1]. Borrowed; made once, internally locked. */
+typedef struct td_query_lists {
+    uint32_t queries;
+    const uint64_t *offsets;    /* [queries + 1] */
+    const uint32_t *candidates; /* [offsets[queries]] */
+} td_query_lists;
+
+TD_API TD_MUST_CHECK td_status td_dataset_query_lists(const td_dataset *dataset,
+                                                      td_query_lists *lists, td_error *err);
+
+typedef enum td_split_kind {
+    TD_SPLIT_RANDOM,     /* rows at random */
+    TD_SPLIT_TIME,       /* the newest rows of all */
+    TD_SPLIT_TIME_QUERY, /* the newest rows of each query */
+    TD_SPLIT_LAST        /* the last `count` rows of each query, by time if known, else file order */
+} td_split_kind;
+
+typedef struct td_split_options {
+    td_split_kind kind;
+    double fraction; /* of rows (RANDOM, TIME) or of each query's rows (TIME_QUERY) held out */
+    uint64_t count;  /* LAST: rows of each query held out; RANDOM, TIME: instead of fraction if > 0 */
+    uint64_t seed;   /* RANDOM */
+} td_split_options;
+
+TD_API const td_option_table *td_split_option_table(void);
+TD_API void td_split_options_init(td_split_options *options);
+
+/* Cut a dataset in two: `kept` (to train on) and `held_out`, both owned, rows in the order of the
+ * whole. Ties in time are cut by file order, so that the result is one and the same everywhere.
+ * LAST keeps at least one row of each query. */
+TD_API TD_MUST_CHECK td_status td_dataset_split(td_dataset **kept, td_dataset **held_out,
+                                                const td_dataset *dataset,
+                                                const td_split_options *options, td_error *err);
+
+/* Two files (a given split) in one pair of vocabularies: `first`'s ids, then what is new in
+ * `second`. Both results are owned. */
+TD_API TD_MUST_CHECK td_status td_dataset_align(td_dataset **first_out, td_dataset **second_out,
+                                                const td_dataset *first, const td_dataset *second,
+                                                td_error *err);
+
+TD_API TD_MUST_CHECK td_status td_dataset_save(const td_dataset *dataset, const char *path,
+                                               td_error *err);
+TD_API TD_MUST_CHECK td_status td_dataset_check(const td_dataset *dataset, td_error *err);
+
+/* Item file: id -> title, and any other column by name (features, later). Immutable. */
+typedef struct td_catalog td_catalog;
+
+typedef struct td_catalog_options {
+    td_text_format format;
+    td_text_header header;
+    td_text_encoding encoding;
+    const char *id_column;    /* NULL: a usual name, else column 1 */
+    const char *title_column; /* NULL: a usual name, else column 2 */
+    bool skip_bad_lines;
+} td_catalog_options;
+
+TD_API const td_option_table *td_catalog_option_table(void);
+TD_API void td_catalog_options_init(td_catalog_options *options);
+TD_API TD_MUST_CHECK td_status td_catalog_read(td_catalog **out, td_context *context,
+                                               const char *path, const td_catalog_options *options,
+                                               td_read_report *report, td_error *err);
+TD_API void td_catalog_free(td_catalog *catalog);
+TD_API const td_vocab *td_catalog_ids(const td_catalog *catalog);
+TD_API const char *td_catalog_title(const td_catalog *catalog, uint32_t position);
+
+/* ------------------------------------------------------------------------------------------------
+ * 3 model -- two towers
+ * --------------------------------------------------------------------------------------------- */
+
+/* A query tower and a candidate tower, the ids they know, the titles, and which candidates each
+ * query was trained on ("seen"). One thread at a time while it trains; else immutable. */
+typedef struct td_model td_model;
+
+typedef enum td_similarity { TD_SIMILARITY_DOT, TD_SIMILARITY_COSINE } td_similarity;
+typedef enum td_vocabulary { TD_VOCABULARY_TRAIN, TD_VOCABULARY_ALL } td_vocabulary;
+typedef enum td_initializer { TD_INIT_UNIFORM, TD_INIT_NORMAL } td_initializer;
+
+typedef struct td_model_options {
+    uint32_t dim;
+    uint32_t heads;              /* vectors per query; a candidate is scored by the best of them */
+    td_similarity similarity;    /* cosine: both outputs are divided by their L2 norm */
+    td_initializer initializer;
+    float init_scale;            /* uniform: U(-s, s); normal: N(0, s) */
+    td_vocabulary vocabulary;    /* ids with a row in the training part, or all of the dataset's */
+    uint32_t min_count;          /* ids with fewer training rows share the out-of-vocabulary rows */
+    uint32_t oov_buckets;        /* rows for unknown ids, chosen by a hash of the id */
+    uint64_t seed;
+} td_model_options;
+
+TD_API const td_option_table *td_model_option_table(void);
+TD_API void td_model_options_init(td_model_options *options);
+
+/* New, untrained. Vocabularies, counts and seen lists are copied from `train`, titles from `catalog`
+ * (may be NULL). */
+TD_API TD_MUST_CHECK td_status td_model_create(td_model **out, td_context *context,
+                                               const td_dataset *train, const td_catalog *catalog,
+                                               const td_model_options *options, td_error *err);
+TD_API void td_model_free(td_model *model);
+
+/* Load maps the file, verifies every checksum and runs td_model_check. Errors: NOT_FOUND, IO,
+ * VERSION (no model file), CORRUPT (what and at which byte). */
+TD_API TD_MUST_CHECK td_status td_model_load(td_model **out, td_context *context, const char *path,
+                                             td_error *err);
+TD_API TD_MUST_CHECK td_status td_model_save(const td_model *model, const char *path,
+                                             td_error *err);
+TD_API TD_MUST_CHECK td_status td_model_check(const td_model *model, td_error *err);
+
+TD_API const td_model_options *td_model_get_options(const td_model *model);
+TD_API const td_vocab *td_model_queries(const td_model *model);
+TD_API const td_vocab *td_model_candidates(const td_model *model);
+TD_API const char *td_model_title(const td_model *model, uint32_t candidate); /* or NULL */
+TD_API uint64_t td_model_candidate_count(const td_model *model, uint32_t candidate); /* rows */
+TD_API uint64_t td_model_parameter_count(const td_model *model);
+
+/* Candidates `query` was trained on, ascending positions. Borrowed. */
+TD_API const uint32_t *td_model_seen(const td_model *model, uint32_t query, uint32_t *count);
+
+/* Vectors of queries by id, through the query tower; unknown ids use the out-of-vocabulary rows.
+ * `out` [count, heads, dim] is filled. Immutable use: any number of threads. */
+TD_API TD_MUST_CHECK td_status td_model_encode_queries(const td_model *model,
+                                                       const char *const *ids, uint32_t count,
+                                                       float *out, td_error *err);
+
+/* The same by position in td_model_queries; TD_NONE is not allowed. `out` [count, heads, dim]. */
+TD_API TD_MUST_CHECK td_status td_model_encode_query_rows(const td_model *model,
+                                                          const uint32_t *rows, uint32_t count,
+                                                          float *out, td_error *err);
+
+/* Vectors of all known candidates, in the order of td_model_candidates. `out` [N, dim]. */
+TD_API TD_MUST_CHECK td_status td_model_encode_candidates(const td_model *model, float *out,
+                                                          td_error *err);
+
+/* ------------------------------------------------------------------------------------------------
+ * 4 loss -- the retrieval task and cross-entropies, on bare arrays
+ * --------------------------------------------------------------------------------------------- */
+
+typedef enum td_reduction {
+    TD_REDUCTION_SUM,  /* sum of weight * loss; not divided by the weights */
+    TD_REDUCTION_MEAN, /* that sum / B: Keras SUM_OVER_BATCH_SIZE and AUTO */
+    TD_REDUCTION_NONE  /* per row; the scalar loss and all gradients are those of the sum */
+} td_reduction;
+
+/* In-batch softmax retrieval, as TFRS tasks.Retrieval. Scores pass through these steps, in order:
+ *   1 scores            S[b][c] = max over h of <query[b][h], candidate[c]>
+ *   2 labels            row b's positive is candidate b (or `positive[b]`)
+ *   3 temperature       S /= temperature
+ *   4 sampling          S[b][c] -= ln(clip(sampling_probability[c], 1e-6, 1))
+ *   5 accidental hits   columns with the id of the row's positive, but for itself, leave
+ *   6 score mask        columns with mask 0 leave
+ *   7 hard negatives    the positive and the `hard_negatives` best of the others stay; ties: lower
+ *                       column
+ *   8 cross-entropy     weight[b] * (ln sum exp S[b] - S[b][positive]), with label smoothing
+ * A column that left takes no part: probability 0, gradient 0. TFRS puts -3.4e36 there, which is the
+ * same unless labels are smoothed or the positive itself leaves; see docs/tfrs.md. */
+typedef struct td_retrieval_options {
+    float temperature;
+    bool remove_accidental_hits; /* needs candidate ids */
+    uint32_t hard_negatives;     /* 0: all negatives stay */
+    float label_smoothing;       /* [0, 1): positive 1 - e + e/n, others e/n, over the n that stay */
+    td_reduction reduction;
+} td_retrieval_options;
+
+TD_API const td_option_table *td_retrieval_option_table(void);
+TD_API void td_retrieval_options_init(td_retrieval_options *options);
+
+/* One batch. All arrays are borrowed during the call; gradients are written, not added. */
+typedef struct td_retrieval_batch {
+    uint32_t queries;    /* B */
+    uint32_t candidates; /* C; rows beyond the positives are extra negatives */
+    uint32_t heads;      /* H; 0 means 1 */
+    uint32_t dim;        /* D */
+    const float *query;                /* [B, H, D] */
+    const float *candidate;            /* [C, D] */
+    const uint32_t *positive;          /* [B] column of each row's positive, or NULL: b (C >= B) */
+    const float *sample_weight;        /* [B] or NULL: 1 */
+    const float *sampling_probability; /* [C] or NULL: no correction */
+    const uint64_t *candidate_id;      /* [C] or NULL; equal numbers are equal candidates */
+    const uint8_t *score_mask;         /* [B, C], 0: leave out; or NULL */
+} td_retrieval_batch;
+
+typedef struct td_retrieval_result {
+    double loss;         /* reduced; for NONE the sum */
+    double d_temperature; /* of the reduced loss, with respect to the temperature */
+    float *row_loss;     /* [B] or NULL; weight * loss per row, filled */
+    float *d_query;      /* [B, H, D] or NULL, filled */
+    float *d_candidate;  /* [C, D] or NULL, filled */
+} td_retrieval_result;
+
+/* Workspace of the task: O((B H + C) D) floats, no B x C term. One thread at a time; the context's
+ * threads share the work. Sized for batches up to the given numbers: compute allocates nothing. */
+typedef struct td_retrieval td_retrieval;
+
+typedef struct td_retrieval_shape {
+    uint32_t queries_max, candidates_max, heads, dim;
+} td_retrieval_shape;
+
+TD_API TD_MUST_CHECK td_status td_retrieval_create(td_retrieval **out, td_context *context,
+                                                   const td_retrieval_shape *shape,
+                                                   const td_retrieval_options *options,
+                                                   td_error *err);
+TD_API void td_retrieval_free(td_retrieval *task);
+
+/* Loss and gradients of one batch. ARGUMENT for shapes and options that do not fit (C < B without
+ * `positive`, removal without ids, a masked positive, a whole row masked), NUMERIC for NaN or
+ * infinite input or result, with the row. */
+TD_API TD_MUST_CHECK td_status td_retrieval_compute(td_retrieval *task,
+                                                    const td_retrieval_batch *batch,
+                                                    td_retrieval_result *result, td_error *err);
+
+/* Scores after steps 1 to 7, for batch metrics and inspection. `scores` [B, C]: columns that left
+ * are -INFINITY. */
+TD_API TD_MUST_CHECK td_status td_retrieval_scores(td_retrieval *task,
+                                                   const td_retrieval_batch *batch, float *scores,
+                                                   td_error *err);
+
+/* Sampling probability of each row's candidate: the share of its count in the total.
+ * probability[i] = counts[i] / sum(counts). Pure. */
+TD_API void td_sampling_from_counts(const uint64_t *counts, uint32_t count, float *probability);
+
+/* Streaming estimate of how often an id appears per batch (Yi et al., RecSys 2019, algorithm 2:
+ * moving average of the gap between steps, several hash arrays, the largest gap wins).
+ * One thread at a time. */
+typedef struct td_frequency td_frequency;
+
+typedef struct td_frequency_options {
+    uint32_t buckets;    /* of each array, H in the paper */
+    uint32_t arrays;     /* hash functions */
+    float learning_rate; /* alpha of the moving average */
+    float initial_gap;   /* gap before the first sighting, in steps */
+} td_frequency_options;
+
+TD_API const td_option_table *td_frequency_option_table(void);
+TD_API void td_frequency_options_init(td_frequency_options *options);
+TD_API TD_MUST_CHECK td_status td_frequency_create(td_frequency **out, td_context *context,
+                                                   const td_frequency_options *options,
+                                                   td_error *err);
+TD_API void td_frequency_free(td_frequency *frequency);
+/* Count the ids of one more step (batch); an id that occurs several times counts once. */
+TD_API void td_frequency_update(td_frequency *frequency, const uint64_t *ids, uint32_t count);
+/* probability[i] = 1 / gap of ids[i], at most 1. */
+TD_API void td_frequency_probability(const td_frequency *frequency, const uint64_t *ids,
+                                     uint32_t count, float *probability);
+
+/* Cross-entropies with Keras' conventions (clip at 1e-7, probabilities renormalised, MEAN divides by
+ * the number of rows; see docs/tfrs.md). `prediction` and `d_prediction` are [rows, classes]. */
+typedef struct td_crossentropy_options {
+    bool from_logits;
+    float label_smoothing;  /* categorical and binary */
+    td_reduction reduction;
+    int64_t ignore_class;   /* sparse: rows with this label count nothing; -1: none */
+} td_crossentropy_options;
+
+TD_API const td_option_table *td_crossentropy_option_table(void);
+TD_API void td_crossentropy_options_init(td_crossentropy_options *options);
+
+typedef struct td_crossentropy_result {
+    double loss;
+    float *row_loss;     /* [rows] or NULL, filled */
+    float *d_prediction; /* [rows, classes] or NULL, filled */
+} td_crossentropy_result;
+
+typedef struct td_predictions {
+    uint64_t rows;
+    uint32_t classes;
+    const float *prediction; /* [rows, classes] */
+    const float *weight;     /* [rows] or NULL: 1 */
+} td_predictions;
+
+TD_API TD_MUST_CHECK td_status td_categorical_crossentropy(const td_predictions *predictions,
+                                                           const float *target, /* [rows, classes] */
+                                                           const td_crossentropy_options *options,
+                                                           td_crossentropy_result *result,
+                                                           td_error *err);
+TD_API TD_MUST_CHECK td_status td_sparse_categorical_crossentropy(
+    const td_predictions *predictions, const int64_t *label, /* [rows] */
+    const td_crossentropy_options *options, td_crossentropy_result *result, td_error *err);
+/* `target` [rows, classes] in [0, 1]; the loss of a row is the mean over its classes. */
+TD_API TD_MUST_CHECK td_status td_binary_crossentropy(const td_predictions *predictions,
+                                                      const float *target,
+                                                      const td_crossentropy_options *options,
+                                                      td_crossentropy_result *result,
+                                                      td_error *err);
+
+/* ------------------------------------------------------------------------------------------------
+ * 5 optimizer -- moving the weights
+ * --------------------------------------------------------------------------------------------- */
+
+typedef enum td_optimizer_kind {
+    TD_OPTIMIZER_SGD,             /* w -= lr g; momentum m: v = m v - lr g; w += v (Keras) */
+    TD_OPTIMIZER_ADAGRAD,         /* a += g^2; w -= lr g / sqrt(a + eps) (tf-keras) */
+    TD_OPTIMIZER_ADAGRAD_TORCH,   /* a += g^2; w -= lr g / (sqrt(a) + eps) */
+    TD_OPTIMIZER_ADAGRAD_ROWWISE, /* a += mean(g^2), one a per row (FBGEMM) */
+    TD_OPTIMIZER_ADAM_LAZY        /* Adam, moments of touched rows only (Kingma & Ba 2015) */
+} td_optimizer_kind;
+
+typedef enum td_schedule_kind {
+    TD_SCHEDULE_CONSTANT,
+    TD_SCHEDULE_EXPONENTIAL, /* lr rate^(t / steps) */
+    TD_SCHEDULE_COSINE,      /* from lr to lr * rate over `steps` */
+    TD_SCHEDULE_LINEAR,      /* from lr to lr * rate over `steps` */
+    TD_SCHEDULE_INVERSE_TIME /* lr / (1 + rate t / steps) */
+} td_schedule_kind;
+
+typedef struct td_optimizer_options {
+    td_optimizer_kind optimizer;
+    float learning_rate;
+    float initial_accumulator; /* Adagrad */
+    float epsilon;
+    float momentum; /* SGD */
+    float beta1, beta2; /* Adam */
+    td_schedule_kind schedule;
+    uint64_t warmup_steps; /* linear from 0 before the schedule starts */
+    uint64_t decay_steps;  /* `steps` above; 0: the whole training */
+    float decay_rate;      /* `rate` above */
+} td_optimizer_options;
+
+TD_API const td_option_table *td_optimizer_option_table(void);
+TD_API void td_optimizer_options_init(td_optimizer_options *options);
+
+/* Learning rate at step t (0-based) of `steps`. Pure. */
+TD_API double td_learning_rate(const td_optimizer_options *options, uint64_t step, uint64_t steps);
+
+/* State of one table of weights [rows, dim]. One thread at a time. */
+typedef struct td_optimizer td_optimizer;
+
+TD_API TD_MUST_CHECK td_status td_optimizer_create(td_optimizer **out, td_context *context,
+                                                   uint64_t rows, uint32_t dim,
+                                                   const td_optimizer_options *options,
+                                                   td_error *err);
+TD_API void td_optimizer_free(td_optimizer *optimizer);
+
+/* One step. `touched` [count] names the rows that `gradient` [count, dim] belongs to; rows that occur
+ * several times are summed first. NULL: all rows in order. `weights` [rows, dim] changes in place.
+ * Allocates nothing once `count` has been as large before. */
+TD_API TD_MUST_CHECK td_status td_optimizer_step(td_optimizer *optimizer, float *weights,
+                                                 const uint32_t *touched, uint64_t count,
+                                                 const float *gradient, double learning_rate,
+                                                 td_error *err);
+
+typedef enum td_sampling {
+    TD_SAMPLING_NONE,      /* no correction: TFRS' default */
+    TD_SAMPLING_COUNTS,    /* probabilities from the counts of the training part */
+    TD_SAMPLING_STREAMING  /* td_frequency */
+} td_sampling;
+
+typedef enum td_shuffle {
+    TD_SHUFFLE_EPOCH, /* new order each epoch */
+    TD_SHUFFLE_ONCE,  /* one order, so the same batches each epoch: the TFRS tutorials' cache() */
+    TD_SHUFFLE_NONE   /* file order */
+} td_shuffle;
+
+typedef enum td_monitor {
+    TD_MONITOR_NDCG,
+    TD_MONITOR_RECALL,
+    TD_MONITOR_HIT_RATE,
+    TD_MONITOR_MRR
+} td_monitor;
+
+typedef struct td_train_options {
+    td_retrieval_options loss;
+    td_optimizer_options optimizer;
+    td_sampling sampling_correction;
+    uint32_t epochs;
+    uint32_t batch_size;
+    td_shuffle shuffle;
+    uint64_t seed;
+    uint32_t patience;        /* epochs without gain on the validation part before stopping; 0: off */
+    td_monitor monitor;       /* of the validation part, seen removed */
+    uint32_t monitor_k;
+    bool restore_best;        /* end with the weights of the best epoch */
+    const char *checkpoint;   /* file, rewritten after each epoch; NULL: none */
+    bool resume;              /* go on from `checkpoint` if it is there: same bits as without a stop */
+    const char *log;          /* JSON lines, one an epoch; NULL: none */
+} td_train_options;
+
+TD_API const td_option_table *td_train_option_table(void);
+TD_API void td_train_options_init(td_train_options *options);
+
+/* What training did. Losses are means per row over all rows of an epoch. */
+typedef struct td_train_report {
+    uint32_t epochs;        /* done, this call and those resumed from */
+    uint32_t best_epoch;    /* 1-based; 0 without validation */
+    double first_loss, last_loss;
+    double best_monitor;    /* of the validation part */
+    uint64_t steps;
+    double seconds;
+} td_train_report;
+
+/* Train in place. `validation` may be NULL. Both datasets must share the vocabularies that the model
+ * was made from (td_dataset_split, td_dataset_align). A step allocates nothing.
+ * NUMERIC, with epoch and step, if the loss stops being finite: the model then holds the last good
+ * epoch. CANCELLED if the hook says so, with the model as it is after the last whole step. */
+TD_API TD_MUST_CHECK td_status td_model_train(td_model *model, const td_dataset *train,
+                                              const td_dataset *validation,
+                                              const td_train_options *options,
+                                              const td_progress_hook *hook,
+                                              td_train_report *report, td_error *err);
+
+/* ------------------------------------------------------------------------------------------------
+ * 6 evaluation
+ * --------------------------------------------------------------------------------------------- */
+
+/* Keras TopKCategoricalAccuracy over any number of updates: hit if fewer than k classes score
+ * strictly higher than the label's, false for rows with a value that is not finite.
+ * One thread at a time. */
+typedef struct td_topk_accuracy {
+    uint32_t k;
+    double hits, weights; /* running sums */
+} td_topk_accuracy;
+
+TD_API void td_topk_accuracy_init(td_topk_accuracy *metric, uint32_t k);
+/* `target` [rows, classes]: the label of a row is its first maximum. */
+TD_API void td_topk_accuracy_update(td_topk_accuracy *metric, const td_predictions *predictions,
+                                    const float *target);
+/* `label` [rows]; a label out of range is a miss. */
+TD_API void td_topk_accuracy_update_sparse(td_topk_accuracy *metric,
+                                           const td_predictions *predictions,
+                                           const int64_t *label);
+TD_API double td_topk_accuracy_result(const td_topk_accuracy *metric); /* 0 before any weight */
+TD_API void td_topk_accuracy_reset(td_topk_accuracy *metric);
+
+/* TFRS FactorizedTopK over a fixed set of candidates. One thread at a time. */
+typedef struct td_factorized_topk td_factorized_topk;
+struct td_index; /* section 7 */
+
+/* `index` is borrowed and must outlive the metric. */
+TD_API TD_MUST_CHECK td_status td_factorized_topk_create(td_factorized_topk **out,
+                                                         td_context *context,
+                                                         const struct td_index *index,
+                                                         const td_u32_list *ks, td_error *err);
+TD_API void td_factorized_topk_free(td_factorized_topk *metric);
+/* Score mode: `positive` [rows, dim] are the true candidates' vectors; a hit at k if fewer than k
+ * candidates score strictly higher. The positive's score comes from the same arithmetic as theirs.
+ * `weight` [rows] or NULL. */
+TD_API TD_MUST_CHECK td_status td_factorized_topk_update(td_factorized_topk *metric,
+                                                         const td_vectors *queries,
+                                                         const td_vectors *positives,
+                                                         const float *weight, td_error *err);
+/* Id mode: `position` [rows] of the true candidate in the index (TD_NONE: a miss); a hit at k if it
+ * is among the first k results. Ties are cut by position here, by value in score mode. */
+TD_API TD_MUST_CHECK td_status td_factorized_topk_update_ids(td_factorized_topk *metric,
+                                                             const td_vectors *queries,
+                                                             const uint32_t *position,
+                                                             const float *weight, td_error *err);
+/* `result` [number of ks] in the order given. */
+TD_API void td_factorized_topk_result(const td_factorized_topk *metric, double *result);
+TD_API void td_factorized_topk_reset(td_factorized_topk *metric);
+
+typedef struct td_evaluate_options {
+    td_u32_list k;
+    bool exclude_seen; /* take each query's training candidates out of its ranking */
+} td_evaluate_options;
+
+TD_API const td_option_table *td_evaluate_option_table(void);
+TD_API void td_evaluate_options_init(td_evaluate_options *options);
+
+/* Metrics at one k. Means over the queries that have at least one test row, except `accuracy`,
+ * which is over test rows: TFRS' top-k categorical accuracy (ties count as hits). In a ranking, equal
+ * scores stand in the order of positions. Test items that cannot be ranked are misses. */
+typedef struct td_metrics_at {
+    uint32_t k;
+    double accuracy;
+    double recall;    /* hits / distinct test items */
+    double precision; /* hits / k */
+    double hit_rate;  /* share of queries with a hit */
+    double ndcg;      /* ideal over min(k, test items) */
+    double map;       /* average precision at k, over min(k, test items) */
+    double mrr;       /* 1 / rank of the first hit, 0 beyond k */
+    double coverage;  /* share of candidates that occur in some top k */
+    double popularity; /* mean training count of the recommended */
+} td_metrics_at;
+
+typedef struct td_metrics {
+    uint32_t count;                      /* of `at` */
+    td_metrics_at at[TD_U32_LIST_MAX];
+    uint32_t queries;                    /* with at least one test row */
+    uint64_t rows;                       /* of the test part */
+    uint64_t rows_unknown;               /* whose candidate cannot be ranked: counted as misses */
+    double seconds;
+} td_metrics;
+
+/* Anything that scores all candidates of the training dataset for some of its queries. `score` fills
+ * `scores` [count, candidates]; -INFINITY: not to be recommended. Called from several threads. */
+typedef struct td_scorer {
+    td_status (*score)(void *user, const uint32_t *queries, uint32_t count, float *scores,
+                       td_error *err);
+    void *user;
+} td_scorer;
+
+/* Rank for every query of `test` and measure. `train` gives seen items, counts and the candidates;
+ * the two must share vocabularies. `hook` may be NULL. */
+TD_API TD_MUST_CHECK td_status td_evaluate(td_metrics *metrics, td_context *context,
+                                           const td_scorer *scorer, const td_dataset *train,
+                                           const td_dataset *test,
+                                           const td_evaluate_options *options,
+                                           const td_progress_hook *hook, td_error *err);
+TD_API TD_MUST_CHECK td_status td_evaluate_model(td_metrics *metrics, const td_model *model,
+                                                 const td_dataset *train, const td_dataset *test,
+                                                 const td_evaluate_options *options,
+                                                 const td_progress_hook *hook, td_error *err);
+/* Candidates by training count, the same list for all. */
+TD_API TD_MUST_CHECK td_status td_evaluate_popularity(td_metrics *metrics, td_context *context,
+                                                      const td_dataset *train,
+                                                      const td_dataset *test,
+                                                      const td_evaluate_options *options,
+                                                      const td_progress_hook *hook,
+                                                      td_error *err);
+
+/* ------------------------------------------------------------------------------------------------
+ * 7 index -- the nearest candidates
+ * --------------------------------------------------------------------------------------------- */
+
+/* Vectors ready to be searched by dot product. Immutable: any number of threads, each with its own
+ * searcher. */
+typedef struct td_index td_index;
+typedef struct td_searcher td_searcher;
+
+/* Build over a copy of `items` [N, dim]. `ids` (may be NULL: "0", "1", ...) names them and must hold
+ * exactly N. N may be 0. NUMERIC for a value that is not finite, with row and column. */
+TD_API TD_MUST_CHECK td_status td_index_build(td_index **out, td_context *context,
+                                              const td_vectors *items, const td_vocab *ids,
+                                              td_error *err);
+TD_API void td_index_free(td_index *index);
+TD_API TD_MUST_CHECK td_status td_index_save(const td_index *index, const char *path,
+                                             td_error *err);
+TD_API TD_MUST_CHECK td_status td_index_load(td_index **out, td_context *context, const char *path,
+                                             td_error *err);
+TD_API TD_MUST_CHECK td_status td_index_check(const td_index *index, td_error *err);
+TD_API uint64_t td_index_count(const td_index *index);
+TD_API uint32_t td_index_dim(const td_index *index);
+TD_API const td_vocab *td_index_ids(const td_index *index); /* NULL if built without */
+TD_API const float *td_index_vector(const td_index *index, uint32_t position); /* [dim] borrowed */
+
+typedef struct td_hit {
+    uint32_t position;
+    float score;
+} td_hit;
+
+/* What to search for. Positions of `exclude` beyond the index are an error; doubles are fine. */
+typedef struct td_search {
+    uint32_t k;                      /* results per query; may exceed N */
+    const uint32_t *k_per_query;     /* [queries], each <= k; or NULL: k for all */
+    const uint64_t *exclude_offsets; /* [queries + 1] or NULL: nothing excluded */
+    const uint32_t *exclude;         /* [exclude_offsets[queries]] positions never to return */
+    const uint64_t *allow;           /* bitmap, bit i % 64 of word i / 64 for position i; or NULL */
+    const float *bias;               /* [N] added to the scores, or NULL */
+} td_search;
+
+/* Scratch for searching; grows to the largest batch seen. One thread at a time. */
+TD_API TD_MUST_CHECK td_status td_searcher_create(td_searcher **out, const td_index *index,
+                                                  td_error *err);
+TD_API void td_searcher_free(td_searcher *searcher);
+
+/* Exact top k of each query by (score descending, position ascending). `hits` [queries, k] and
+ * `counts` [queries] are filled: min(k, allowed items) each. The same bits for any threads and any
+ * grouping of queries into calls. NUMERIC for a query that is not finite. */
+TD_API TD_MUST_CHECK td_status td_searcher_search(td_searcher *searcher, const td_vectors *queries,
+                                                  const td_search *search, td_hit *hits,
+                                                  uint32_t *counts, td_error *err);
+
+/* --- vector files --------------------------------------------------------------------------- */
+
+/* Owned matrix read from a file. */
+typedef struct td_matrix td_matrix;
+
+/* .npy (float32 or float64, C order, 2-D), .fvecs, .fbin, or text with one vector a line. */
+TD_API TD_MUST_CHECK td_status td_matrix_read(td_matrix **out, td_context *context,
+                                              const char *path, td_error *err);
+TD_API void td_matrix_free(td_matrix *matrix);
+TD_API td_vectors td_matrix_vectors(const td_matrix *matrix);
+/* .npy, float32. */
+TD_API TD_MUST_CHECK td_status td_vectors_write_npy(const td_vectors *vectors, const char *path,
+                                                    td_error *err);
+
+/* --- files of Tandem ------------------------------------------------------------------------- */
+
+/* What a container file holds; see docs/format.md. `kind` is "dataset", "model", "index" or
+ * "checkpoint". `description` is JSON with metadata and the table of tensors; owned, free with
+ * td_text_free. */
+TD_API TD_MUST_CHECK td_status td_file_describe(char **description, td_context *context,
+                                                const char *path, td_error *err);
+/* Verify everything: checksums, and the rules of its kind. */
+TD_API TD_MUST_CHECK td_status td_file_check(td_context *context, const char *path, td_error *err);
+TD_API void td_text_free(td_context *context, char *text);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

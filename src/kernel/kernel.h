@@ -1,0 +1,48 @@
+/* kernel.h -- the few loops that take the time, one table of them per instruction set.
+ *
+ * Serves: stages 4, 6 and 7. kernel_ref.c is plain C and the specification; every other file fills
+ * a copy of its table and overwrites what it does better. kernel_select.c chooses once per context.
+ *
+ * Arithmetic. Every score is one chain of fused multiply-adds over k = 0 .. dim - 1, starting from
+ * `start`: s = start; s = fma(q[k], c[k], s). No set splits or reorders the chain, so all sets give the
+ * same bits, and a positive's own score equals the one found for it in a tile. */
+#ifndef TD_KERNEL_KERNEL_H
+#define TD_KERNEL_KERNEL_H
+
+#include "base/context.h"
+#include "base/status.h"
+
+/* Candidates per packed panel: 3 registers of 16, 6 of 8 or 12 of 4 floats. */
+enum { TD__PANEL = 48 };
+
+typedef struct td__kernels {
+    const char *name;
+    bool (*available)(void); /* processor and operating system */
+
+    /* <a, b> as one chain. a, b [dim]. */
+    float (*dot)(const float *a, const float *b, uint32_t dim);
+
+    /* y += alpha x, each element one fma. x, y [dim]. */
+    void (*axpy)(float alpha, const float *x, float *y, uint32_t dim);
+
+    /* Scores of some rows against one panel: out[r][j] = start[j] + <row r, panel column j>.
+     * rows [row_count, dim] contiguous; panel [dim, TD__PANEL]; start [TD__PANEL] or NULL: zeros;
+     * out [row_count, TD__PANEL] contiguous. Panel and out aligned to 64 bytes. */
+    void (*score_panel)(const float *rows, uint32_t row_count, const float *panel, uint32_t dim,
+                        const float *start, float *out);
+} td__kernels;
+
+/* Sets compiled into this library, weakest first; the first is always available. */
+const td__kernels *td__kernels_at(uint32_t index); /* NULL past the end */
+
+/* The best available set, or the one called `name`. UNSUPPORTED if it is unknown or this machine
+ * cannot run it; the sentence names those it can. */
+TD_MUST_CHECK td_status td__kernels_select(const td__kernels **out, const char *name, td_error *err);
+
+/* Packed panels of `count` vectors [count, dim]: panels [ceil(count / 48), dim, 48], the tail zeros. */
+uint64_t td__panel_count(uint64_t count);
+void td__pack_panels(const float *vectors, uint64_t count, uint32_t dim, float *panels);
+
+extern const td__kernels td__kernels_ref;
+
+#endif

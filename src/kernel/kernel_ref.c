@@ -1,0 +1,49 @@
+/* kernel_ref.c -- the kernels in plain C: the specification of all the others.
+ *
+ * Serves: stages 4, 6 and 7. In: vectors. Out: scores.
+ * fmaf is exact on every machine (in software where the processor has none), which is what makes the
+ * results of all sets equal. */
+#include <math.h>
+
+#include "kernel/kernel.h"
+
+#include "base/poison.h"
+
+static bool available(void)
+{
+    return true;
+}
+
+static float dot(const float *a, const float *b, uint32_t dim)
+{
+    float sum = 0.0f;
+    for (uint32_t k = 0; k < dim; k++) sum = fmaf(a[k], b[k], sum);
+    return sum;
+}
+
+static void axpy(float alpha, const float *x, float *y, uint32_t dim)
+{
+    for (uint32_t k = 0; k < dim; k++) y[k] = fmaf(alpha, x[k], y[k]);
+}
+
+static void score_panel(const float *rows, uint32_t row_count, const float *panel, uint32_t dim,
+                        const float *start, float *out)
+{
+    for (uint32_t r = 0; r < row_count; r++) {
+        const float *row = rows + (size_t)r * dim;
+        float *sums = out + (size_t)r * TD__PANEL;
+        for (uint32_t j = 0; j < TD__PANEL; j++) sums[j] = start == NULL ? 0.0f : start[j];
+        for (uint32_t k = 0; k < dim; k++) {
+            const float *column = panel + (size_t)k * TD__PANEL;
+            for (uint32_t j = 0; j < TD__PANEL; j++) sums[j] = fmaf(row[k], column[j], sums[j]);
+        }
+    }
+}
+
+const td__kernels td__kernels_ref = {
+    .name = "ref",
+    .available = available,
+    .dot = dot,
+    .axpy = axpy,
+    .score_panel = score_panel,
+};
