@@ -108,10 +108,11 @@ typedef enum td_option_type {
     TD_OPTION_BOOL,    /* bool: true/false, yes/no, 1/0 */
     TD_OPTION_U32,     /* uint32_t */
     TD_OPTION_U64,     /* uint64_t */
+    TD_OPTION_I64,     /* int64_t */
     TD_OPTION_F32,     /* float */
     TD_OPTION_F64,     /* double */
     TD_OPTION_CHOICE,  /* an enum: one name of `choices`, stored as its position (int) */
-    TD_OPTION_TEXT,    /* const char *, borrowed from the caller, may be NULL */
+    TD_OPTION_TEXT,    /* const char *, borrowed from the caller, may be NULL; "" sets NULL */
     TD_OPTION_U32_LIST /* td_u32_list: "1,5,10" */
 } td_option_type;
 
