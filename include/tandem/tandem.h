@@ -869,7 +869,9 @@ TD_API TD_MUST_CHECK td_status td_index_check(const td_index *index, td_error *e
 TD_API uint64_t td_index_count(const td_index *index);
 TD_API uint32_t td_index_dim(const td_index *index);
 TD_API const td_vocab *td_index_ids(const td_index *index); /* NULL if built without */
-TD_API const float *td_index_vector(const td_index *index, uint32_t position); /* [dim] borrowed */
+/* Copy of the vector at `position` into `vector` [dim]. (Items are kept packed, so there is no row to
+ * borrow.) */
+TD_API void td_index_vector(const td_index *index, uint32_t position, float *vector);
 
 typedef struct td_hit {
     uint32_t position;

@@ -30,6 +30,12 @@ typedef struct td__kernels {
      * out [row_count, TD__PANEL] contiguous. Panel and out aligned to 64 bytes. */
     void (*score_panel)(const float *rows, uint32_t row_count, const float *panel, uint32_t dim,
                         const float *start, float *out);
+
+    /* Which scores of some rows are above their row's threshold: bit j of masks[r] is set unless
+     * scores[r][j] <= thresholds[r]. So a threshold of NaN lets everything through, and a score of NaN
+     * always passes: the slow path behind decides. scores [row_count, TD__PANEL] aligned to 64 bytes;
+     * thresholds, masks [row_count]. */
+    void (*above)(const float *scores, uint32_t row_count, const float *thresholds, uint64_t *masks);
 } td__kernels;
 
 /* Sets compiled into this library, weakest first; the first is always available. */
@@ -44,5 +50,11 @@ uint64_t td__panel_count(uint64_t count);
 void td__pack_panels(const float *vectors, uint64_t count, uint32_t dim, float *panels);
 
 extern const td__kernels td__kernels_ref;
+#if defined(__x86_64__)
+extern const td__kernels td__kernels_avx2;
+extern const td__kernels td__kernels_avx512;
+#elif defined(__aarch64__)
+extern const td__kernels td__kernels_neon;
+#endif
 
 #endif

@@ -40,10 +40,24 @@ static void score_panel(const float *rows, uint32_t row_count, const float *pane
     }
 }
 
+static void above(const float *scores, uint32_t row_count, const float *thresholds,
+                  uint64_t *masks)
+{
+    for (uint32_t r = 0; r < row_count; r++) {
+        const float *row = scores + (size_t)r * TD__PANEL;
+        uint64_t mask = 0;
+        for (uint32_t j = 0; j < TD__PANEL; j++) {
+            mask |= (uint64_t) !(row[j] <= thresholds[r]) << j;
+        }
+        masks[r] = mask;
+    }
+}
+
 const td__kernels td__kernels_ref = {
     .name = "ref",
     .available = available,
     .dot = dot,
     .axpy = axpy,
     .score_panel = score_panel,
+    .above = above,
 };

@@ -15,6 +15,12 @@
 
 static const td__kernels *const sets[] = {
     &td__kernels_ref,
+#if defined(__x86_64__)
+    &td__kernels_avx2,
+    &td__kernels_avx512,
+#elif defined(__aarch64__)
+    &td__kernels_neon,
+#endif
 };
 
 enum { SET_COUNT = sizeof sets / sizeof sets[0] };

@@ -1,0 +1,14 @@
+/* cpu.h -- what the processor and the operating system let us run.
+ *
+ * Serves: kernel_select.c, through the tables. Compiled for the base machine: it runs first. */
+#ifndef TD_KERNEL_CPU_H
+#define TD_KERNEL_CPU_H
+
+#include <stdbool.h>
+
+#if defined(__x86_64__)
+bool td__cpu_has_avx2(void);   /* AVX2 and FMA */
+bool td__cpu_has_avx512(void); /* F, DQ, BW, VL, and FMA */
+#endif
+
+#endif
