@@ -493,10 +493,10 @@ typedef enum td_reduction {
  * A column that left takes no part: probability 0, gradient 0. TFRS puts -3.4e36 there, which is the
  * same unless labels are smoothed or the positive itself leaves; see docs/tfrs.md. */
 typedef struct td_retrieval_options {
-    float temperature;
+    float temperature;           /* > 0 */
     bool remove_accidental_hits; /* needs candidate ids */
-    uint32_t hard_negatives;     /* 0: all negatives stay */
-    float label_smoothing;       /* [0, 1): positive 1 - e + e/n, others e/n, over the n that stay */
+    uint32_t hard_negatives;     /* 0, or C - 1 and more: all negatives stay */
+    float label_smoothing;       /* [0, 1]: positive 1 - e + e/n, others e/n, over the n that stay */
     td_reduction reduction;
 } td_retrieval_options;
 
@@ -512,8 +512,8 @@ typedef struct td_retrieval_batch {
     const float *query;                /* [B, H, D] */
     const float *candidate;            /* [C, D] */
     const uint32_t *positive;          /* [B] column of each row's positive, or NULL: b (C >= B) */
-    const float *sample_weight;        /* [B] or NULL: 1 */
-    const float *sampling_probability; /* [C] or NULL: no correction */
+    const float *sample_weight;        /* [B] any finite numbers, or NULL: 1 */
+    const float *sampling_probability; /* [C] >= 0, clipped in step 4; or NULL: no correction */
     const uint64_t *candidate_id;      /* [C] or NULL; equal numbers are equal candidates */
     const uint8_t *score_mask;         /* [B, C], 0: leave out; or NULL */
 } td_retrieval_batch;
@@ -526,12 +526,15 @@ typedef struct td_retrieval_result {
     float *d_candidate;  /* [C, D] or NULL, filled */
 } td_retrieval_result;
 
-/* Workspace of the task: O((B H + C) D) floats, no B x C term. One thread at a time; the context's
- * threads share the work. Sized for batches up to the given numbers: compute allocates nothing. */
+/* Workspace of the task: O(C D) floats and O(C) a thread, no B x C term. One thread at a time; the
+ * context's threads share the work. Sized for batches up to the given numbers: compute allocates
+ * nothing. */
 typedef struct td_retrieval td_retrieval;
 
 typedef struct td_retrieval_shape {
-    uint32_t queries_max, candidates_max, heads, dim;
+    uint32_t queries_max, candidates_max;
+    uint32_t heads; /* of every batch; 0 means 1 */
+    uint32_t dim;   /* of every batch */
 } td_retrieval_shape;
 
 TD_API TD_MUST_CHECK td_status td_retrieval_create(td_retrieval **out, td_context *context,
@@ -541,32 +544,37 @@ TD_API TD_MUST_CHECK td_status td_retrieval_create(td_retrieval **out, td_contex
 TD_API void td_retrieval_free(td_retrieval *task);
 
 /* Loss and gradients of one batch. ARGUMENT for shapes and options that do not fit (C < B without
- * `positive`, removal without ids, a masked positive, a whole row masked), NUMERIC for NaN or
- * infinite input or result, with the row. */
+ * `positive`, removal without ids, a masked positive, a negative probability), NUMERIC for NaN or
+ * infinite input or result, with the row. After a failure the arrays of `result` hold nothing of
+ * use. A batch of no rows has loss 0. */
 TD_API TD_MUST_CHECK td_status td_retrieval_compute(td_retrieval *task,
                                                     const td_retrieval_batch *batch,
                                                     td_retrieval_result *result, td_error *err);
 
+/* What td_retrieval_scores puts in columns that left: -FLT_MAX / 100, as TFRS. It is finite, so that
+ * td_topk_accuracy and the cross-entropies take the scores as they are. */
+#define TD_SCORE_LEFT (-3.4028234663852886e36f)
+
 /* Scores after steps 1 to 7, for batch metrics and inspection. `scores` [B, C]: columns that left
- * are -INFINITY. */
+ * are TD_SCORE_LEFT. Errors as for compute. */
 TD_API TD_MUST_CHECK td_status td_retrieval_scores(td_retrieval *task,
                                                    const td_retrieval_batch *batch, float *scores,
                                                    td_error *err);
 
-/* Sampling probability of each row's candidate: the share of its count in the total.
- * probability[i] = counts[i] / sum(counts). Pure. */
+/* Sampling probability of each candidate: the share of its count in the total.
+ * probability[i] = counts[i] / sum(counts); all 0 if the sum is. Pure. */
 TD_API void td_sampling_from_counts(const uint64_t *counts, uint32_t count, float *probability);
 
-/* Streaming estimate of how often an id appears per batch (Yi et al., RecSys 2019, algorithm 2:
- * moving average of the gap between steps, several hash arrays, the largest gap wins).
- * One thread at a time. */
+/* Streaming estimate of how often an id appears per batch (Yi et al., RecSys 2019, algorithms 2 and
+ * 3: moving average of the gap between steps; of several hash arrays the largest gap wins). Memory is
+ * 8 bytes a bucket. One thread at a time. */
 typedef struct td_frequency td_frequency;
 
 typedef struct td_frequency_options {
     uint32_t buckets;    /* of each array, H in the paper */
     uint32_t arrays;     /* hash functions */
-    float learning_rate; /* alpha of the moving average */
-    float initial_gap;   /* gap before the first sighting, in steps */
+    float learning_rate; /* alpha of the moving average, (0, 1] */
+    float initial_gap;   /* gap before the first sighting, in steps, >= 1; the paper's 100 */
 } td_frequency_options;
 
 TD_API const td_option_table *td_frequency_option_table(void);
@@ -582,21 +590,23 @@ TD_API void td_frequency_probability(const td_frequency *frequency, const uint64
                                      uint32_t count, float *probability);
 
 /* Cross-entropies with Keras' conventions (clip at 1e-7, probabilities renormalised, MEAN divides by
- * the number of rows; see docs/tfrs.md). `prediction` and `d_prediction` are [rows, classes]. */
+ * the number of rows that are not left out; see docs/tfrs.md). `prediction` and `d_prediction` are
+ * [rows, classes]. Pure; any thread. ARGUMENT for labels and targets out of range, NUMERIC for input
+ * or result that is not finite, with the row. */
 typedef struct td_crossentropy_options {
     bool from_logits;
-    float label_smoothing;  /* categorical and binary */
-    td_reduction reduction;
-    int64_t ignore_class;   /* sparse: rows with this label count nothing; -1: none */
+    float label_smoothing;     /* categorical and binary, [0, 1] */
+    td_reduction reduction;    /* default: mean, as Keras */
+    int64_t ignore_class;      /* sparse: rows with this label are left out; INT64_MIN: none */
 } td_crossentropy_options;
 
 TD_API const td_option_table *td_crossentropy_option_table(void);
 TD_API void td_crossentropy_options_init(td_crossentropy_options *options);
 
 typedef struct td_crossentropy_result {
-    double loss;
-    float *row_loss;     /* [rows] or NULL, filled */
-    float *d_prediction; /* [rows, classes] or NULL, filled */
+    double loss;         /* reduced; for NONE the sum */
+    float *row_loss;     /* [rows] or NULL; weight * loss per row, filled */
+    float *d_prediction; /* [rows, classes] or NULL, of the reduced loss, filled */
 } td_crossentropy_result;
 
 typedef struct td_predictions {
