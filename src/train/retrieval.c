@@ -1,0 +1,203 @@
+/* retrieval.c -- the retrieval task on bare arrays: its options, its handle, its checks.
+ *
+ * Serves: stage 4. In: a batch of vectors. Out: loss and gradients. What the numbers are is said in
+ * retrieval_reference.c; this file makes sure that they mean something, and hands them to the engine. */
+#include <math.h>
+
+#include "base/limits.h"
+#include "base/memory.h"
+#include "base/options.h"
+#include "train/check_numbers.h"
+#include "train/retrieval_reference.h"
+
+#include "base/poison.h"
+
+struct td_retrieval {
+    td_context *context;
+    td_retrieval_shape shape;
+    td_retrieval_options options;
+    td__reference *reference; /* owned */
+};
+
+static const td_option rows[] = {
+    TD__OPTION_F32(td_retrieval_options, temperature, "temperature", "1", 1e-6, 1e6, "T",
+                   "divide the scores by this number"),
+    TD__OPTION_BOOL(td_retrieval_options, remove_accidental_hits, "remove-accidental-hits", "false",
+                    "leave out negatives that are the row's own positive again"),
+    TD__OPTION_U32(td_retrieval_options, hard_negatives, "hard-negatives", "0", 0, TD__U32_MAX, "N",
+                   "keep the N best-scored negatives of each row, 0 keeps all"),
+    TD__OPTION_F32(td_retrieval_options, label_smoothing, "label-smoothing", "0", 0, 1, "SHARE",
+                   "share of the label that is spread over all candidates"),
+    TD__OPTION_CHOICE(td_retrieval_options, reduction, "reduction", "sum", "sum|mean|none",
+                      "how the losses of a batch become one number"),
+};
+static const td_option_table table = TD__OPTION_TABLE("retrieval", td_retrieval_options, rows);
+
+const td_option_table *td_retrieval_option_table(void)
+{
+    return &table;
+}
+
+void td_retrieval_options_init(td_retrieval_options *options)
+{
+    td_options_init(&table, options);
+}
+
+/* --- handle */
+
+static td_status check_shape(const td_retrieval_shape *shape, td_error *err)
+{
+    td_status status = TD_OK;
+    TD_FAIL_IF(shape->dim < 1 || shape->dim > TD__DIM_MAX, err, ERR_ARGUMENT,
+               "dim is %u; 1 to %d are allowed", shape->dim, TD__DIM_MAX);
+    TD_FAIL_IF(shape->heads > TD__HEADS_MAX, err, ERR_ARGUMENT, "heads is %u; at most %d are allowed",
+               shape->heads, TD__HEADS_MAX);
+done:
+    return status;
+}
+
+td_status td_retrieval_create(td_retrieval **out, td_context *context,
+                              const td_retrieval_shape *shape, const td_retrieval_options *options,
+                              td_error *err)
+{
+    td_status status = TD_OK;
+    td_retrieval *task = NULL;
+    td_retrieval_options chosen;
+    td_retrieval_options_init(&chosen);
+    if (options != NULL) chosen = *options;
+    TD_TRY(td_options_check(&table, &chosen, err));
+    TD_TRY(check_shape(shape, err));
+    TD_TRY(td__alloc_zero(&task, context, 1, sizeof *task, err));
+    task->context = context;
+    task->options = chosen;
+    task->shape = *shape;
+    if (task->shape.heads == 0) task->shape.heads = 1;
+    TD_TRY(td__reference_create(&task->reference, context, &task->shape, &chosen, err));
+    *out = task;
+    return TD_OK;
+done:
+    td_retrieval_free(task);
+    *out = NULL;
+    return status;
+}
+
+void td_retrieval_free(td_retrieval *task)
+{
+    if (task == NULL) return;
+    td__reference_free(task->reference);
+    td__free(task->context, task);
+}
+
+/* --- checks */
+
+static td_status check_fit(const td_retrieval *task, const td_retrieval_batch *batch, td_error *err)
+{
+    const td_retrieval_shape *shape = &task->shape;
+    td_status status = TD_OK;
+    TD_FAIL_IF(batch->dim != shape->dim || batch->heads != shape->heads, err, ERR_ARGUMENT,
+               "the batch has dim %u and %u heads, the task was made for %u and %u", batch->dim,
+               batch->heads, shape->dim, shape->heads);
+    TD_FAIL_IF(batch->queries > shape->queries_max || batch->candidates > shape->candidates_max, err,
+               ERR_ARGUMENT, "the batch has %u queries and %u candidates, the task room for %u and %u",
+               batch->queries, batch->candidates, shape->queries_max, shape->candidates_max);
+    TD_FAIL_IF(batch->query == NULL && batch->queries > 0, err, ERR_ARGUMENT, "query is missing");
+    TD_FAIL_IF(batch->candidate == NULL && batch->candidates > 0, err, ERR_ARGUMENT,
+               "candidate is missing");
+    TD_FAIL_IF(batch->positive == NULL && batch->candidates < batch->queries, err, ERR_ARGUMENT,
+               "%u candidates cannot hold the positives of %u queries; give positive",
+               batch->candidates, batch->queries);
+    TD_FAIL_IF(task->options.remove_accidental_hits && batch->candidate_id == NULL, err, ERR_ARGUMENT,
+               "removing accidental hits needs candidate_id");
+done:
+    return status;
+}
+
+/* Every row has a positive, and it takes part. */
+static td_status check_positives(const td_retrieval_batch *batch, td_error *err)
+{
+    td_status status = TD_OK;
+    for (uint32_t b = 0; b < batch->queries; b++) {
+        uint32_t positive = batch->positive != NULL ? batch->positive[b] : b;
+        TD_FAIL_IF(positive >= batch->candidates, err, ERR_ARGUMENT,
+                   "row %u: positive is %u; there are %u candidates", b, positive, batch->candidates);
+        TD_FAIL_IF(batch->score_mask != NULL
+                       && batch->score_mask[(size_t)b * batch->candidates + positive] == 0,
+                   err, ERR_ARGUMENT, "row %u: score_mask leaves out the row's positive, column %u", b,
+                   positive);
+    }
+done:
+    return status;
+}
+
+static td_status check_values(const td_retrieval_batch *batch, td_error *err)
+{
+    td_status status = TD_OK;
+    const float *probability = batch->sampling_probability;
+    uint64_t query_width = (uint64_t)batch->heads * batch->dim;
+    TD_TRY(td__check_finite("query", batch->query, batch->queries, query_width, err));
+    TD_TRY(td__check_finite("candidate", batch->candidate, batch->candidates, batch->dim, err));
+    TD_TRY(td__check_finite("sample_weight", batch->sample_weight, batch->queries, 1, err));
+    TD_TRY(td__check_finite("sampling_probability", probability, batch->candidates, 1, err));
+    for (uint32_t c = 0; probability != NULL && c < batch->candidates; c++) {
+        TD_FAIL_IF(probability[c] < 0.0f, err, ERR_ARGUMENT,
+                   "sampling_probability of candidate %u is %g; probabilities are not negative", c,
+                   (double)probability[c]);
+    }
+done:
+    return status;
+}
+
+static td_status check_batch(const td_retrieval *task, const td_retrieval_batch *batch, td_error *err)
+{
+    td_status status = check_fit(task, batch, err);
+    if (status == TD_OK) status = check_positives(batch, err);
+    if (status == TD_OK) status = check_values(batch, err);
+    return status;
+}
+
+/* Gradients and losses are float32 and may not fit. */
+static td_status check_result(const td_retrieval_batch *batch, const td_retrieval_result *result,
+                              td_error *err)
+{
+    td_status status = TD_OK;
+    uint64_t query_width = (uint64_t)batch->heads * batch->dim;
+    TD_TRY(td__check_finite("row_loss", result->row_loss, batch->queries, 1, err));
+    TD_TRY(td__check_finite("d_query", result->d_query, batch->queries, query_width, err));
+    TD_TRY(td__check_finite("d_candidate", result->d_candidate, batch->candidates, batch->dim, err));
+    TD_FAIL_IF(!isfinite(result->loss) || !isfinite(result->d_temperature), err, ERR_NUMERIC,
+               "the loss is %g and d_temperature %g", result->loss, result->d_temperature);
+done:
+    return status;
+}
+
+/* --- work */
+
+static td_retrieval_batch with_heads(const td_retrieval_batch *batch)
+{
+    td_retrieval_batch copy = *batch;
+    if (copy.heads == 0) copy.heads = 1;
+    return copy;
+}
+
+td_status td_retrieval_compute(td_retrieval *task, const td_retrieval_batch *batch,
+                               td_retrieval_result *result, td_error *err)
+{
+    td_status status = TD_OK;
+    td_retrieval_batch checked = with_heads(batch);
+    bool mean = task->options.reduction == TD_REDUCTION_MEAN && checked.queries > 0;
+    TD_TRY(check_batch(task, &checked, err));
+    TD_TRY(td__reference_compute(task->reference, &checked, mean ? 1.0 / checked.queries : 1.0, result,
+                                 err));
+    TD_TRY(check_result(&checked, result, err));
+done:
+    return status;
+}
+
+td_status td_retrieval_scores(td_retrieval *task, const td_retrieval_batch *batch, float *scores,
+                              td_error *err)
+{
+    td_retrieval_batch checked = with_heads(batch);
+    td_status status = check_batch(task, &checked, err);
+    if (status != TD_OK) return status;
+    return td__reference_scores(task->reference, &checked, scores, err);
+}
