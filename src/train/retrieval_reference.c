@@ -190,7 +190,9 @@ static double crossentropy(const td_retrieval_batch *batch, double smoothing, ui
                            row_scratch *row)
 {
     double largest = LEFT, sum = 0.0, kept = 0.0, kept_score = 0.0;
-    for (uint32_t c = 0; c < batch->candidates; c++) largest = fmax(largest, row->score[c]);
+    for (uint32_t c = 0; c < batch->candidates; c++) {
+        if (row->score[c] > largest) largest = row->score[c];
+    }
     for (uint32_t c = 0; c < batch->candidates; c++) {
         row->gradient[c] = 0.0;
         if (row->score[c] == LEFT) continue;
