@@ -48,8 +48,8 @@ float td__row_sum(const float *row, uint32_t classes)
 /* ln sum exp, anchored at the largest. row [classes] */
 static double log_sum_exp(const float *row, uint32_t classes)
 {
-    double largest = -INFINITY, sum = 0.0;
-    for (uint32_t c = 0; c < classes; c++) largest = fmax(largest, (double)row[c]);
+    double largest = (double)row[0], sum = 0.0;
+    for (uint32_t c = 1; c < classes; c++) largest = fmax(largest, (double)row[c]);
     for (uint32_t c = 0; c < classes; c++) sum += exp((double)row[c] - largest);
     return largest + log(sum);
 }

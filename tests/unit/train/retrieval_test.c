@@ -320,7 +320,7 @@ static void one_candidate_leaves_nothing_to_learn(void **state)
     td_error err = {0};
     td_context *context = test_context(3);
     const float query[] = {3, 4}, candidates[] = {-1, 2};
-    td_retrieval_batch batch = {.queries = 1, .candidates = 1, .dim = 2, .query = query,
+    td_retrieval_batch batch = {.queries = 1, .candidates = 1, .heads = 1, .dim = 2, .query = query,
                                 .candidate = candidates};
     td_retrieval_result result = result_make(&batch);
     batch.heads = 0; /* means 1 */
@@ -331,9 +331,7 @@ static void one_candidate_leaves_nothing_to_learn(void **state)
     assert_ok(compute_once(context, &batch, &options, &result, &err));
     assert_true(result.loss == 0 && result.d_temperature == 0);
     assert_true(result.d_candidate[0] == 0 && result.d_candidate[1] == 0);
-    free(result.d_query);
-    free(result.d_candidate);
-    free(result.row_loss);
+    result_free(&result);
     td_context_free(context);
 }
 
