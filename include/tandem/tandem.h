@@ -638,9 +638,9 @@ TD_API TD_MUST_CHECK td_status td_binary_crossentropy(const td_predictions *pred
 typedef enum td_optimizer_kind {
     TD_OPTIMIZER_SGD,             /* w -= lr g; momentum m: v = m v - lr g; w += v (Keras) */
     TD_OPTIMIZER_ADAGRAD,         /* a += g^2; w -= lr g / sqrt(a + eps) (tf-keras) */
-    TD_OPTIMIZER_ADAGRAD_TORCH,   /* a += g^2; w -= lr g / (sqrt(a) + eps) */
-    TD_OPTIMIZER_ADAGRAD_ROWWISE, /* a += mean(g^2), one a per row (FBGEMM) */
-    TD_OPTIMIZER_ADAM_LAZY        /* Adam, moments of touched rows only (Kingma & Ba 2015) */
+    TD_OPTIMIZER_ADAGRAD_TORCH,   /* a += g^2; w -= lr g / (sqrt(a) + eps) (torch; old Keras) */
+    TD_OPTIMIZER_ADAGRAD_ROWWISE, /* a += mean(g^2), one a per row; then as torch (FBGEMM) */
+    TD_OPTIMIZER_ADAM_LAZY        /* Adam, moments of touched rows only (torch SparseAdam) */
 } td_optimizer_kind;
 
 typedef enum td_schedule_kind {
@@ -670,7 +670,8 @@ TD_API void td_optimizer_options_init(td_optimizer_options *options);
 /* Learning rate at step t (0-based) of `steps`. Pure. */
 TD_API double td_learning_rate(const td_optimizer_options *options, uint64_t step, uint64_t steps);
 
-/* State of one table of weights [rows, dim]. One thread at a time. */
+/* State of one table of weights [rows, dim]. Memory: rows * dim floats (plain SGD none, Adam twice as
+ * many, row-wise Adagrad one per row) and 4 bytes a row. One thread at a time. */
 typedef struct td_optimizer td_optimizer;
 
 TD_API TD_MUST_CHECK td_status td_optimizer_create(td_optimizer **out, td_context *context,
@@ -680,8 +681,10 @@ TD_API TD_MUST_CHECK td_status td_optimizer_create(td_optimizer **out, td_contex
 TD_API void td_optimizer_free(td_optimizer *optimizer);
 
 /* One step. `touched` [count] names the rows that `gradient` [count, dim] belongs to; rows that occur
- * several times are summed first. NULL: all rows in order. `weights` [rows, dim] changes in place.
- * Allocates nothing once `count` has been as large before. */
+ * several times are summed first, in the order given; rows not named stay, with their state. NULL: all
+ * rows in order, and `count` is their number. `weights` [rows, dim] changes in place. Allocates nothing
+ * once `count` has been as large before. ARGUMENT for a row that is not there: nothing has changed then.
+ * The same bits for any number of threads. */
 TD_API TD_MUST_CHECK td_status td_optimizer_step(td_optimizer *optimizer, float *weights,
                                                  const uint32_t *touched, uint64_t count,
                                                  const float *gradient, double learning_rate,
