@@ -254,7 +254,8 @@ static td_status prepare(td_searcher *searcher, search_call *call, td_error *err
     call->capacity = td__topk_capacity(k, index->count);
     uint64_t fit = call->capacity == 0 ? TD__QUERY_BLOCK : KEYS_MAX / call->capacity;
     call->block = fit >= TD__QUERY_BLOCK ? TD__QUERY_BLOCK : fit == 0 ? 1 : (uint32_t)fit;
-    if (call->queries < call->block) call->block = call->queries == 0 ? 1 : (uint32_t)call->queries;
+    uint64_t blocks = td__block_count(call->queries, call->block); /* all of about one size */
+    if (blocks > 0) call->block = (uint32_t)td__block_count(call->queries, blocks);
     uint64_t keys = call->block * call->capacity;
     TD_TRY(td__grow(&searcher->keys, searcher->context, threads * keys, sizeof *searcher->keys, err));
     for (uint32_t w = 0; w < threads; w++) searcher->scanners[w].keys = searcher->keys + w * keys;

@@ -32,44 +32,57 @@ static uint64_t partition(uint64_t *keys, uint64_t count, uint64_t pivot)
     return front;
 }
 
-static void find_range(const uint64_t *keys, uint64_t count, uint64_t *low, uint64_t *high)
+typedef struct range {
+    uint64_t low, high;
+} range;
+
+static range find_range(const uint64_t *keys, uint64_t count)
 {
-    *low = UINT64_MAX;
-    *high = 0;
+    range found = {.low = UINT64_MAX, .high = 0};
     for (uint64_t i = 0; i < count; i++) {
-        if (keys[i] < *low) *low = keys[i];
-        if (keys[i] > *high) *high = keys[i];
+        found.low = keys[i] < found.low ? keys[i] : found.low;
+        found.high = keys[i] > found.high ? keys[i] : found.high;
     }
+    return found;
 }
 
-/* The k largest to the front. Invariant: keys before `first` are in, those from `end` on are out, and
- * those between lie in [low, high]. */
-static void select_largest(uint64_t *keys, uint64_t count, uint64_t k)
+static uint64_t middle_of(range r)
 {
-    uint64_t first = 0, end = count, low, high;
-    find_range(keys, count, &low, &high);
-    while (first < k && k < end) {
-        uint64_t pivot = low + (high - low) / 2;
+    return r.low + (r.high - r.low) / 2;
+}
+
+/* Bring the largest keys to the front: at least k of them, at most `limit`. Returns how many; all
+ * others are <= *floor, and none of these is.
+ * Invariant: keys before `first` < k are in, those from `end` >= k on are out, those between lie in
+ * `open`. It ends because `open` halves and all keys differ. */
+static uint64_t select_largest(uint64_t *keys, uint64_t count, uint64_t k, uint64_t limit,
+                               uint64_t *floor)
+{
+    uint64_t first = 0, end = count;
+    range open = find_range(keys, count);
+    *floor = open.low - 1;
+    while (end > limit) {
+        uint64_t pivot = middle_of(open);
         uint64_t middle = first + partition(keys + first, end - first, pivot);
-        if (middle > k) {
+        if (middle >= k) {
             end = middle;
-            low = pivot + 1;
+            open.low = pivot + 1;
+            *floor = pivot;
         } else {
             first = middle;
-            high = pivot;
+            open.high = pivot;
         }
     }
+    return end;
 }
 
+/* An exact cut would take more passes than it saves: a quarter of the spare room may stay taken. */
 void td__topk_shrink(td__topk *top)
 {
-    uint64_t low, high;
-    if (top->count < top->k || top->k == 0) return;
-    select_largest(top->keys, top->count, top->k);
-    top->count = top->k;
-    find_range(top->keys, top->count, &low, &high);
-    top->floor = low;
-    top->threshold = td__key_score(low);
+    uint64_t limit = top->k + (top->capacity - top->k) / 4;
+    if (top->count <= limit || top->k == 0) return;
+    top->count = select_largest(top->keys, top->count, top->k, limit, &top->floor);
+    top->threshold = td__key_score(top->floor);
 }
 
 static void sort_few(uint64_t *keys, uint64_t count)
@@ -85,9 +98,7 @@ static void sort_few(uint64_t *keys, uint64_t count)
 static void sort_keys(uint64_t *keys, uint64_t count)
 {
     while (count > INSERTION_MAX) {
-        uint64_t low, high;
-        find_range(keys, count, &low, &high);
-        uint64_t front = partition(keys, count, low + (high - low) / 2);
+        uint64_t front = partition(keys, count, middle_of(find_range(keys, count)));
         sort_keys(keys, front);
         keys += front;
         count -= front;
@@ -97,7 +108,9 @@ static void sort_keys(uint64_t *keys, uint64_t count)
 
 uint64_t td__topk_finish(td__topk *top, td_hit *hits)
 {
-    if (top->count > top->k) td__topk_shrink(top);
+    if (top->count > top->k) {
+        top->count = select_largest(top->keys, top->count, top->k, top->k, &top->floor);
+    }
     sort_keys(top->keys, top->count);
     for (uint64_t i = 0; i < top->count; i++) {
         assert(i == 0 || top->keys[i] < top->keys[i - 1]);

@@ -140,9 +140,9 @@ static void all_sizes_and_all_k(void **state)
 static void many_queries_in_every_grouping(void **state)
 {
     (void)state;
-    const uint64_t queries[] = {0, 1, 2, 11, 12, 13, 47, 48, 49, 100, 200};
+    const uint64_t queries[] = {0, 1, 2, 11, 12, 13, 47, 100, 191, 192, 193, 400, 1000};
     td_context *context = test_context(2);
-    for (int i = 0; i < 11; i++) {
+    for (int i = 0; i < 13; i++) {
         problem p = make_problem(1000, queries[i], 1, 9);
         check_against_plain(&p, context);
         free_problem(&p);
@@ -291,7 +291,7 @@ static void same_bits_for_any_threads_and_kernels(void **state)
 {
     (void)state;
     const uint32_t threads[] = {1, 2, 7};
-    const uint64_t queries[] = {1, 20, 400};
+    const uint64_t queries[] = {1, 20, 900};
     for (int n = 0; n < 3; n++) {
         problem p = make_problem(30000, queries[n], 1, 24);
         td_hit *first = NULL;
