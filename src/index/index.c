@@ -32,7 +32,7 @@ static float greatest_of(const float *values, uint64_t count)
     return result;
 }
 
-td_status td__check_finite(const td_vectors *vectors, const char *what, td_error *err)
+td_status td__check_vectors(const td_vectors *vectors, const char *what, td_error *err)
 {
     uint64_t width = (uint64_t)td__heads(vectors) * vectors->dim;
     for (uint64_t row = 0; row < vectors->rows; row++) {
@@ -58,7 +58,7 @@ static td_status check_items(const td_vectors *items, const td_vocab *ids, td_er
                (unsigned long long)items->rows, TD_NONE - 1);
     TD_FAIL_IF(ids != NULL && td_vocab_count(ids) != items->rows, err, ERR_ARGUMENT,
                "%llu items but %u ids", (unsigned long long)items->rows, td_vocab_count(ids));
-    TD_TRY(td__check_finite(items, "item", err));
+    TD_TRY(td__check_vectors(items, "item", err));
 done:
     return status;
 }

@@ -124,7 +124,7 @@ static td_status check_queries(const td_index *index, const td_vectors *queries,
                "queries have %u dimensions, the index has %u", queries->dim, index->dim);
     TD_FAIL_IF(td__heads(queries) > TD__HEADS_MAX, err, ERR_LIMIT,
                "%u vectors per query; at most %d are allowed", queries->heads, TD__HEADS_MAX);
-    TD_TRY(td__check_finite(queries, "query", err));
+    TD_TRY(td__check_vectors(queries, "query", err));
 done:
     return status;
 }
