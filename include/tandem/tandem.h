@@ -422,7 +422,7 @@ typedef struct td_model_options {
     td_initializer initializer;
     float init_scale;            /* uniform: U(-s, s); normal: N(0, s) */
     td_vocabulary vocabulary;    /* ids with a row in the training part, or all of the dataset's */
-    uint32_t min_count;          /* ids with fewer training rows share the out-of-vocabulary rows */
+    uint32_t min_count;          /* TRAIN: ids with fewer rows share the out-of-vocabulary rows */
     uint32_t oov_buckets;        /* rows for unknown ids, chosen by a hash of the id */
     uint64_t seed;
 } td_model_options;
@@ -713,6 +713,7 @@ typedef struct td_train_options {
     td_retrieval_options loss;
     td_optimizer_options optimizer;
     td_sampling sampling_correction;
+    td_frequency_options frequency; /* TD_SAMPLING_STREAMING */
     uint32_t epochs;
     uint32_t batch_size;
     td_shuffle shuffle;
@@ -722,7 +723,8 @@ typedef struct td_train_options {
     uint32_t monitor_k;
     bool restore_best;        /* end with the weights of the best epoch */
     const char *checkpoint;   /* file, rewritten after each epoch; NULL: none */
-    bool resume;              /* go on from `checkpoint` if it is there: same bits as without a stop */
+    bool resume; /* go on from `checkpoint` if it is there: same bits as without a stop. STATE if it
+                    was made with other options, another model or other data; more epochs are fine */
     const char *log;          /* JSON lines, one an epoch; NULL: none */
 } td_train_options;
 
