@@ -47,7 +47,8 @@ void golden_case_end(golden_case *one)
     json_decref(one->options);
 }
 
-static const void *find(const golden_case *one, const char *tensor, td__dtype dtype, uint64_t *count)
+static const void *find(const golden_case *one, const char *tensor, td__dtype dtype,
+                        uint64_t *count)
 {
     char name[96];
     snprintf(name, sizeof name, "%s/%s", one->name, tensor);

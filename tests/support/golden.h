@@ -1,6 +1,7 @@
 /* golden.h -- cases of a golden file: what the real TFRS or Keras got, with what it was given.
  *
- * tests/golden/README.md has the naming. Everything is borrowed from the file until golden_close. */
+ * tests/golden/README.md has the naming. Everything is borrowed from the file until golden_close.
+ */
 #ifndef TANDEM_TESTS_GOLDEN_H
 #define TANDEM_TESTS_GOLDEN_H
 
@@ -32,8 +33,8 @@ golden_case golden_case_begin(const golden *file, size_t index);
 golden_case golden_case_named(const golden *file, const char *name);
 void golden_case_end(golden_case *one);
 
-/* The tensor, or NULL if the case has none of that name; it must have the type. `count` (may be NULL)
- * is its number of elements. */
+/* The tensor, or NULL if the case has none of that name; it must have the type. `count` (may be
+ * NULL) is its number of elements. */
 const float *golden_f32(const golden_case *one, const char *tensor, uint64_t *count);
 const int64_t *golden_i64(const golden_case *one, const char *tensor, uint64_t *count);
 const uint8_t *golden_u8(const golden_case *one, const char *tensor, uint64_t *count);

@@ -12,7 +12,8 @@ static void compare(const golden_case *one)
         char name[96];
         snprintf(name, sizeof name, "%s/%llu/y_pred", one->name, (unsigned long long)u);
         const td__tensor *prediction = td__container_find(one->file->tensors, name);
-        td_predictions predictions = {.rows = prediction->rows, .classes = (uint32_t)prediction->cols,
+        td_predictions predictions = {.rows = prediction->rows,
+                                      .classes = (uint32_t)prediction->cols,
                                       .prediction = prediction->data};
         snprintf(name, sizeof name, "%llu/sample_weight", (unsigned long long)u);
         predictions.weight = golden_f32(one, name, &rows);

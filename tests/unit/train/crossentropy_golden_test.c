@@ -30,8 +30,10 @@ static golden_loss loss_of(const golden_case *one)
                                         .prediction = prediction->data,
                                         .weight = golden_f32(one, "sample_weight", NULL)};
     bool sparse = strncmp(made.name, "sparse", 6) == 0;
-    if (sparse) made.label = golden_i64(one, "y_true", NULL);
-    else made.target = golden_f32(one, "y_true", NULL);
+    if (sparse)
+        made.label = golden_i64(one, "y_true", NULL);
+    else
+        made.target = golden_f32(one, "y_true", NULL);
     td_crossentropy_options_init(&made.options);
     made.options.from_logits = golden_true(one, "from_logits");
     made.options.label_smoothing = (float)golden_number(one, "label_smoothing", 0);
@@ -44,11 +46,13 @@ static golden_loss loss_of(const golden_case *one)
 static td_status compute(const golden_loss *loss, td_crossentropy_result *result, td_error *err)
 {
     if (loss->label != NULL)
-        return td_sparse_categorical_crossentropy(&loss->predictions, loss->label, &loss->options, result,
-                                                  err);
+        return td_sparse_categorical_crossentropy(&loss->predictions, loss->label, &loss->options,
+                                                  result, err);
     if (strncmp(loss->name, "binary", 6) == 0)
-        return td_binary_crossentropy(&loss->predictions, loss->target, &loss->options, result, err);
-    return td_categorical_crossentropy(&loss->predictions, loss->target, &loss->options, result, err);
+        return td_binary_crossentropy(&loss->predictions, loss->target, &loss->options, result,
+                                      err);
+    return td_categorical_crossentropy(&loss->predictions, loss->target, &loss->options, result,
+                                       err);
 }
 
 /* Losses and gradients, each element by itself: |a - b| <= 1e-5 (|b| + floor). One ulp of a float32
@@ -137,7 +141,8 @@ static void rows_that_sum_to_zero_are_refused_and_no_rows_cost_nothing(void **st
     golden_case ignored = golden_case_named(&keras, "sparse_categorical_all_ignored");
     golden_loss loss = loss_of(&zero);
     td_crossentropy_result result = {0};
-    assert_fails(compute(&loss, &result, &err), TD_ERR_NUMERIC, "row 0: the probabilities sum to 0");
+    assert_fails(compute(&loss, &result, &err), TD_ERR_NUMERIC,
+                 "row 0: the probabilities sum to 0");
     loss = loss_of(&ignored);
     assert_ok(compute(&loss, &result, &err));
     assert_true(result.loss == 0);

@@ -197,8 +197,8 @@ static void tied_heads_have_the_same_gradient_in_sum(void **state)
         for (size_t k = 0; k < dim; k++) {
             size_t first = b * width + k, second = first + dim; /* head 1 repeats head 0 */
             assert_true(result.d_query[second] == 0);
-            assert_close((double)result.d_query[first], (double)(d_query[first] + d_query[second]), 1e-5,
-                         1e-6);
+            assert_close((double)result.d_query[first], (double)(d_query[first] + d_query[second]),
+                         1e-5, 1e-6);
         }
     }
     result_free(&result);
