@@ -146,11 +146,16 @@ static td__row_rule make_rule(const td_optimizer *optimizer, double learning_rat
                           .beta2_rest = (float)(1 - beta2)};
 }
 
+static float *slots_of(const td_optimizer *optimizer, uint64_t row)
+{
+    return optimizer->width == 0 ? NULL : optimizer->slots + row * optimizer->width;
+}
+
 static void prefetch_row(const step_job *job, uint64_t row)
 {
     const td_optimizer *optimizer = job->optimizer;
     const float *w = job->weights + row * optimizer->dim;
-    const float *slots = optimizer->slots + row * optimizer->width;
+    const float *slots = slots_of(optimizer, row);
     for (uint32_t k = 0; k < optimizer->dim; k += LINE_FLOATS) __builtin_prefetch(w + k, 1);
     for (uint32_t k = 0; k < optimizer->width; k += LINE_FLOATS) __builtin_prefetch(slots + k, 1);
 }
@@ -173,9 +178,9 @@ static const float *group_gradient(const step_job *job, uint64_t g, float *sum)
 
 static void move_row(const step_job *job, uint64_t row, const float *gradient)
 {
-    td_optimizer *optimizer = job->optimizer;
-    float *slots = optimizer->width > 0 ? optimizer->slots + row * optimizer->width : NULL;
-    job->update(&job->rule, job->weights + row * optimizer->dim, slots, gradient);
+    const td_optimizer *optimizer = job->optimizer;
+    job->update(&job->rule, job->weights + row * optimizer->dim, slots_of(optimizer, row),
+                gradient);
 }
 
 static void step_block(void *state, uint64_t block, uint32_t worker)

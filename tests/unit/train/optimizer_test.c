@@ -122,7 +122,7 @@ static void compare_with_precise(td_context *context, const td_optimizer_options
         both_step(optimizer, options, weights, reference, dim, t, &seed);
     }
     for (uint32_t i = 0; i < ROWS * dim; i++) {
-        assert_close(weights[i], reference[i / dim].w[i % dim], 1e-6, 1e-6);
+        assert_close((double)weights[i], reference[i / dim].w[i % dim], 1e-6, 1e-6);
     }
     td_optimizer_free(optimizer);
 }
@@ -252,7 +252,7 @@ static void bad_steps_change_nothing(void **state)
                  TD_ERR_ARGUMENT, "gradient 3 belongs to row 3; there are 3 rows");
     assert_fails(td_optimizer_step(optimizer, weights, NULL, 2, gradient, 1, &err), TD_ERR_ARGUMENT,
                  "2 gradients for all of 3 rows");
-    assert_fails(td_optimizer_step(optimizer, weights, NULL, 3, gradient, NAN, &err),
+    assert_fails(td_optimizer_step(optimizer, weights, NULL, 3, gradient, (double)NAN, &err),
                  TD_ERR_ARGUMENT, "learning rate");
     assert_fails(td_optimizer_step(optimizer, weights, NULL, 3, gradient, -1, &err),
                  TD_ERR_ARGUMENT, "learning rate");
