@@ -3,8 +3,10 @@
  * Serves: stages 1 to 7. In: ids. Out: their positions, and back.
  *
  * Open addressing with linear probing over a power-of-two table that is at most half full. A slot
- * holds the position and the upper half of the hash, so a look-up touches the bytes of an id only
- * when it is almost surely the one. The bytes lie in one growing block, each id with a NUL behind.
+ * holds a key and the length of the id. The key of an id of up to eight bytes, as most are, is the id
+ * itself, so a look-up touches nothing but the slot; that of a longer one is its hash, so a look-up
+ * touches the bytes of an id only when it is almost surely the one. The bytes lie in one growing
+ * block, each id with a NUL behind.
  * Invariant: slots hold each position below `count` exactly once. */
 #include "base/vocab.h"
 
@@ -15,13 +17,15 @@
 #include <xxhash.h>
 
 #include "base/memory.h"
+#include "base/random.h"
 #include "base/poison.h"
 
-enum { FIRST_SLOTS = 64 };
+enum { FIRST_SLOTS = 64, SHORT_BYTES = 8 };
 
 typedef struct vocab_slot {
+    uint64_t key;
+    uint32_t bytes;
     uint32_t position; /* TD_NONE: empty */
-    uint32_t tag;
 } vocab_slot;
 
 struct td_vocab {
@@ -39,23 +43,35 @@ uint64_t td__vocab_hash(const char *id, size_t bytes)
     return XXH64(id, bytes, 0);
 }
 
-static uint32_t hash_tag(uint64_t hash)
+/* Up to eight bytes with zeros behind: different for different ids of one length. */
+static uint64_t short_key(const char *id, size_t bytes)
 {
-    return (uint32_t)(hash >> 32);
+    uint32_t low = 0, high = 0;
+    if (bytes >= 4) {
+        memcpy(&low, id, 4);
+        memcpy(&high, id + bytes - 4, 4); /* overlaps the first four */
+        return (uint64_t)high << 32 | low;
+    }
+    for (size_t i = 0; i < bytes; i++) low = low << 8 | (unsigned char)id[i];
+    return low;
 }
 
-static td_status rehash(td_vocab *vocab, uint64_t slot_count, td_error *err)
+static uint64_t key_of(const char *id, size_t bytes)
+{
+    return bytes <= SHORT_BYTES ? short_key(id, bytes) : XXH3_64bits(id, bytes);
+}
+
+static td_status resize_slots(td_vocab *vocab, uint64_t slot_count, td_error *err)
 {
     vocab_slot *slots;
     td_status status = td__alloc(&slots, vocab->context, slot_count, sizeof *slots, err);
     if (status != TD_OK) return status;
     memset(slots, 0xFF, slot_count * sizeof *slots);
-    for (uint32_t i = 0; i < vocab->count; i++) {
-        size_t bytes = (size_t)(vocab->offsets[i + 1] - vocab->offsets[i] - 1);
-        uint64_t hash = XXH3_64bits(vocab->bytes + vocab->offsets[i], bytes);
-        uint64_t at = hash & (slot_count - 1);
+    for (uint64_t i = 0; i < vocab->slot_count; i++) {
+        if (vocab->slots[i].position == TD_NONE) continue;
+        uint64_t at = td__mix64(vocab->slots[i].key) & (slot_count - 1);
         while (slots[at].position != TD_NONE) at = (at + 1) & (slot_count - 1);
-        slots[at] = (vocab_slot){.position = i, .tag = hash_tag(hash)};
+        slots[at] = vocab->slots[i];
     }
     td__free(vocab->context, vocab->slots);
     vocab->slots = slots;
@@ -63,21 +79,21 @@ static td_status rehash(td_vocab *vocab, uint64_t slot_count, td_error *err)
     return TD_OK;
 }
 
-static bool same_id(const td_vocab *vocab, uint32_t position, const char *id, size_t bytes)
+/* Of the ids with this key and length, all there are if it is short. */
+static bool same_id(const td_vocab *vocab, const vocab_slot *slot, const char *id)
 {
-    uint64_t start = vocab->offsets[position];
-    return vocab->offsets[position + 1] - start - 1 == bytes
-           && memcmp(vocab->bytes + start, id, bytes) == 0;
+    return slot->bytes <= SHORT_BYTES
+           || memcmp(vocab->bytes + vocab->offsets[slot->position], id, slot->bytes) == 0;
 }
 
 /* The slot that holds the id, or the empty one where it belongs. */
-static vocab_slot *find_slot(const td_vocab *vocab, uint64_t hash, const char *id, size_t bytes)
+static vocab_slot *find_slot(const td_vocab *vocab, uint64_t key, const char *id, size_t bytes)
 {
     uint64_t mask = vocab->slot_count - 1;
-    for (uint64_t at = hash & mask;; at = (at + 1) & mask) {
+    for (uint64_t at = td__mix64(key) & mask;; at = (at + 1) & mask) {
         vocab_slot *slot = &vocab->slots[at];
         if (slot->position == TD_NONE) return slot;
-        if (slot->tag == hash_tag(hash) && same_id(vocab, slot->position, id, bytes)) return slot;
+        if (slot->key == key && slot->bytes == bytes && same_id(vocab, slot, id)) return slot;
     }
 }
 
@@ -89,7 +105,7 @@ td_status td_vocab_create(td_vocab **out, td_context *context, td_error *err)
     vocab->context = context;
     atomic_init(&vocab->owners, 1);
     TD_TRY(td__alloc_zero(&vocab->offsets, context, 1, sizeof *vocab->offsets, err));
-    TD_TRY(rehash(vocab, FIRST_SLOTS, err));
+    TD_TRY(resize_slots(vocab, FIRST_SLOTS, err));
     *out = vocab;
     return TD_OK;
 done:
@@ -133,8 +149,8 @@ td_status td_vocab_add(td_vocab *vocab, const char *id, size_t bytes, uint32_t *
 {
     td_status status = TD_OK;
     *position = TD_NONE;
-    uint64_t hash = XXH3_64bits(id, bytes);
-    vocab_slot *slot = find_slot(vocab, hash, id, bytes);
+    uint64_t key = key_of(id, bytes);
+    vocab_slot *slot = find_slot(vocab, key, id, bytes);
     if (slot->position != TD_NONE) {
         *position = slot->position;
         return TD_OK;
@@ -145,11 +161,11 @@ td_status td_vocab_add(td_vocab *vocab, const char *id, size_t bytes, uint32_t *
     TD_FAIL_IF(memchr(id, '\0', bytes) != NULL, err, ERR_ARGUMENT, "an id holds a NUL byte");
     TD_FAIL_IF(vocab->count >= TD_NONE - 1, err, ERR_LIMIT, "more than %u different ids", TD_NONE - 1);
     if (((uint64_t)vocab->count + 1) * 2 > vocab->slot_count) {
-        TD_TRY(rehash(vocab, vocab->slot_count * 2, err));
-        slot = find_slot(vocab, hash, id, bytes);
+        TD_TRY(resize_slots(vocab, vocab->slot_count * 2, err));
+        slot = find_slot(vocab, key, id, bytes);
     }
     TD_TRY(append(vocab, id, bytes, err));
-    *slot = (vocab_slot){.position = vocab->count - 1, .tag = hash_tag(hash)};
+    *slot = (vocab_slot){.key = key, .bytes = (uint32_t)bytes, .position = vocab->count - 1};
     *position = slot->position;
 done:
     return status;
@@ -162,7 +178,7 @@ uint32_t td_vocab_count(const td_vocab *vocab)
 
 uint32_t td_vocab_find(const td_vocab *vocab, const char *id, size_t bytes)
 {
-    return find_slot(vocab, XXH3_64bits(id, bytes), id, bytes)->position;
+    return find_slot(vocab, key_of(id, bytes), id, bytes)->position;
 }
 
 const char *td_vocab_id(const td_vocab *vocab, uint32_t position)
