@@ -248,6 +248,10 @@ TD_API const char *td_vocab_id(const td_vocab *vocab, uint32_t position); /* NUL
  * 1 file -- text files of interactions and items
  * --------------------------------------------------------------------------------------------- */
 
+/* How AUTO decides: of tab, "::", comma and bar the one that cuts most of the first lines into as many
+ * fields as the first line, two at least. If none does, blanks: up to four fields in most lines are
+ * SPACE, more or a varying number are LISTS. The first line is a header if none of its fields is a
+ * number, and one is a usual name or stands above numbers only; or if a column is asked for by name. */
 typedef enum td_text_format {
     TD_FORMAT_AUTO,   /* from the first lines */
     TD_FORMAT_CSV,    /* comma, quotes as in RFC 4180 */
@@ -263,7 +267,11 @@ typedef enum td_text_encoding { TD_ENCODING_UTF8, TD_ENCODING_LATIN1 } td_text_e
 
 /* How to read an interactions file. A column is a name of the header line or a number from 1.
  * NULL: the query and candidate columns are guessed from usual names (userId, user_id, user; itemId,
- * movieId, item, ...), else columns 1 and 2; the others are then not read unless named. */
+ * movieId, item, ...), else they are the first ones left, so columns 1 and 2; the others are then not
+ * read unless named, but for the rating if there is a minimum. Files of LISTS have no columns.
+ *
+ * Lines must have as many fields as the first one (LISTS: any number); empty lines do not count. Ids
+ * are UTF-8 without NUL. Rows that occur twice stay twice. */
 typedef struct td_read_options {
     td_text_format format;
     td_text_header header;
@@ -271,7 +279,8 @@ typedef struct td_read_options {
     const char *query_column;
     const char *candidate_column;
     const char *weight_column;    /* sample weight, finite and >= 0 */
-    const char *rating_column;    /* rows under `rating_min` are left out, and counted */
+    const char *rating_column;    /* rows under `rating_min` are left out, and counted; NULL with a
+                                     minimum other than 0: a usual name */
     const char *timestamp_column; /* integer or decimal seconds; decimals are cut */
     float rating_min;
     bool skip_bad_lines; /* count bad lines and go on, instead of failing at the first */
@@ -298,9 +307,12 @@ typedef struct td_read_report {
  * Immutable: any number of threads. Parts of a split share the vocabularies of the whole. */
 typedef struct td_dataset td_dataset;
 
-/* Read one or more files in order into one dataset. Files may be gzip-compressed. A single file
- * written by td_dataset_save is mapped instead of read. `report` and `hook` may be NULL.
- * One pass, memory O(unique ids + rows). Errors: NOT_FOUND, IO, PARSE (line and byte set), LIMIT. */
+/* Read one or more files in order into one dataset; each has its own header, if any, and its format is
+ * found by itself. Files may be gzip-compressed. A single file written by td_dataset_save is mapped
+ * instead of read: it is verified, the options do not apply, and it must not change as long as the
+ * dataset lives. `report` and `hook` may be NULL. Files without rows give a dataset without rows.
+ * One pass, memory O(unique ids + rows). Errors: NOT_FOUND (file or column), IO, PARSE (line and byte
+ * set), CORRUPT (also gzip data that ends too early), UNSUPPORTED (other archives), LIMIT. */
 TD_API TD_MUST_CHECK td_status td_dataset_read(td_dataset **out, td_context *context,
                                                const char *const *paths, uint32_t path_count,
                                                const td_read_options *options,
@@ -316,6 +328,8 @@ typedef struct td_interactions {
     const int64_t *timestamp;        /* [rows] seconds, or NULL */
 } td_interactions;
 
+/* Row and reason are told: ARGUMENT for an id that is NULL or empty or a negative weight, NUMERIC for a
+ * weight that is not finite. */
 TD_API TD_MUST_CHECK td_status td_dataset_build(td_dataset **out, td_context *context,
                                                 const td_interactions *interactions,
                                                 td_error *err);
@@ -367,7 +381,8 @@ TD_API void td_split_options_init(td_split_options *options);
 
 /* Cut a dataset in two: `kept` (to train on) and `held_out`, both owned, rows in the order of the
  * whole. Ties in time are cut by file order, so that the result is one and the same everywhere.
- * LAST keeps at least one row of each query. */
+ * A fraction of n rows is round(fraction * n) of them. LAST keeps at least one row of each query.
+ * ARGUMENT for TIME and TIME_QUERY without timestamps, LAST with count 0, more rows than there are. */
 TD_API TD_MUST_CHECK td_status td_dataset_split(td_dataset **kept, td_dataset **held_out,
                                                 const td_dataset *dataset,
                                                 const td_split_options *options, td_error *err);
@@ -382,7 +397,8 @@ TD_API TD_MUST_CHECK td_status td_dataset_save(const td_dataset *dataset, const 
                                                td_error *err);
 TD_API TD_MUST_CHECK td_status td_dataset_check(const td_dataset *dataset, td_error *err);
 
-/* Item file: id -> title, and any other column by name (features, later). Immutable. */
+/* Item file: id -> title, and any other column by name (features, later). Read like a file of
+ * interactions, but an id may occur once only. Immutable: any number of threads. */
 typedef struct td_catalog td_catalog;
 
 typedef struct td_catalog_options {
@@ -390,7 +406,7 @@ typedef struct td_catalog_options {
     td_text_header header;
     td_text_encoding encoding;
     const char *id_column;    /* NULL: a usual name, else column 1 */
-    const char *title_column; /* NULL: a usual name, else column 2 */
+    const char *title_column; /* NULL: a usual name, else column 2; of one column, the id */
     bool skip_bad_lines;
 } td_catalog_options;
 
@@ -422,7 +438,7 @@ typedef struct td_model_options {
     td_initializer initializer;
     float init_scale;            /* uniform: U(-s, s); normal: N(0, s) */
     td_vocabulary vocabulary;    /* ids with a row in the training part, or all of the dataset's */
-    uint32_t min_count;          /* TRAIN: ids with fewer rows share the out-of-vocabulary rows */
+    uint32_t min_count;          /* ids with fewer training rows share the out-of-vocabulary rows */
     uint32_t oov_buckets;        /* rows for unknown ids, chosen by a hash of the id */
     uint64_t seed;
 } td_model_options;
@@ -638,9 +654,9 @@ TD_API TD_MUST_CHECK td_status td_binary_crossentropy(const td_predictions *pred
 typedef enum td_optimizer_kind {
     TD_OPTIMIZER_SGD,             /* w -= lr g; momentum m: v = m v - lr g; w += v (Keras) */
     TD_OPTIMIZER_ADAGRAD,         /* a += g^2; w -= lr g / sqrt(a + eps) (tf-keras) */
-    TD_OPTIMIZER_ADAGRAD_TORCH,   /* a += g^2; w -= lr g / (sqrt(a) + eps) (torch; old Keras) */
-    TD_OPTIMIZER_ADAGRAD_ROWWISE, /* a += mean(g^2), one a per row; then as torch (FBGEMM) */
-    TD_OPTIMIZER_ADAM_LAZY        /* Adam, moments of touched rows only (torch SparseAdam) */
+    TD_OPTIMIZER_ADAGRAD_TORCH,   /* a += g^2; w -= lr g / (sqrt(a) + eps) */
+    TD_OPTIMIZER_ADAGRAD_ROWWISE, /* a += mean(g^2), one a per row (FBGEMM) */
+    TD_OPTIMIZER_ADAM_LAZY        /* Adam, moments of touched rows only (Kingma & Ba 2015) */
 } td_optimizer_kind;
 
 typedef enum td_schedule_kind {
@@ -670,8 +686,7 @@ TD_API void td_optimizer_options_init(td_optimizer_options *options);
 /* Learning rate at step t (0-based) of `steps`. Pure. */
 TD_API double td_learning_rate(const td_optimizer_options *options, uint64_t step, uint64_t steps);
 
-/* State of one table of weights [rows, dim]. Memory: rows * dim floats (plain SGD none, Adam twice as
- * many, row-wise Adagrad one per row) and 4 bytes a row. One thread at a time. */
+/* State of one table of weights [rows, dim]. One thread at a time. */
 typedef struct td_optimizer td_optimizer;
 
 TD_API TD_MUST_CHECK td_status td_optimizer_create(td_optimizer **out, td_context *context,
@@ -681,10 +696,8 @@ TD_API TD_MUST_CHECK td_status td_optimizer_create(td_optimizer **out, td_contex
 TD_API void td_optimizer_free(td_optimizer *optimizer);
 
 /* One step. `touched` [count] names the rows that `gradient` [count, dim] belongs to; rows that occur
- * several times are summed first, in the order given; rows not named stay, with their state. NULL: all
- * rows in order, and `count` is their number. `weights` [rows, dim] changes in place. Allocates nothing
- * once `count` has been as large before. ARGUMENT for a row that is not there: nothing has changed then.
- * The same bits for any number of threads. */
+ * several times are summed first. NULL: all rows in order. `weights` [rows, dim] changes in place.
+ * Allocates nothing once `count` has been as large before. */
 TD_API TD_MUST_CHECK td_status td_optimizer_step(td_optimizer *optimizer, float *weights,
                                                  const uint32_t *touched, uint64_t count,
                                                  const float *gradient, double learning_rate,
@@ -713,7 +726,6 @@ typedef struct td_train_options {
     td_retrieval_options loss;
     td_optimizer_options optimizer;
     td_sampling sampling_correction;
-    td_frequency_options frequency; /* TD_SAMPLING_STREAMING */
     uint32_t epochs;
     uint32_t batch_size;
     td_shuffle shuffle;
@@ -723,8 +735,7 @@ typedef struct td_train_options {
     uint32_t monitor_k;
     bool restore_best;        /* end with the weights of the best epoch */
     const char *checkpoint;   /* file, rewritten after each epoch; NULL: none */
-    bool resume; /* go on from `checkpoint` if it is there: same bits as without a stop. STATE if it
-                    was made with other options, another model or other data; more epochs are fine */
+    bool resume;              /* go on from `checkpoint` if it is there: same bits as without a stop */
     const char *log;          /* JSON lines, one an epoch; NULL: none */
 } td_train_options;
 
