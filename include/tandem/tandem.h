@@ -438,7 +438,7 @@ typedef struct td_model_options {
     td_initializer initializer;
     float init_scale;            /* uniform: U(-s, s); normal: N(0, s) */
     td_vocabulary vocabulary;    /* ids with a row in the training part, or all of the dataset's */
-    uint32_t min_count;          /* ids with fewer training rows share the out-of-vocabulary rows */
+    uint32_t min_count;          /* TRAIN: ids with fewer rows share the out-of-vocabulary rows */
     uint32_t oov_buckets;        /* rows for unknown ids, chosen by a hash of the id */
     uint64_t seed;
 } td_model_options;
@@ -654,9 +654,9 @@ TD_API TD_MUST_CHECK td_status td_binary_crossentropy(const td_predictions *pred
 typedef enum td_optimizer_kind {
     TD_OPTIMIZER_SGD,             /* w -= lr g; momentum m: v = m v - lr g; w += v (Keras) */
     TD_OPTIMIZER_ADAGRAD,         /* a += g^2; w -= lr g / sqrt(a + eps) (tf-keras) */
-    TD_OPTIMIZER_ADAGRAD_TORCH,   /* a += g^2; w -= lr g / (sqrt(a) + eps) */
-    TD_OPTIMIZER_ADAGRAD_ROWWISE, /* a += mean(g^2), one a per row (FBGEMM) */
-    TD_OPTIMIZER_ADAM_LAZY        /* Adam, moments of touched rows only (Kingma & Ba 2015) */
+    TD_OPTIMIZER_ADAGRAD_TORCH,   /* a += g^2; w -= lr g / (sqrt(a) + eps) (torch; old Keras) */
+    TD_OPTIMIZER_ADAGRAD_ROWWISE, /* a += mean(g^2), one a per row; then as torch (FBGEMM) */
+    TD_OPTIMIZER_ADAM_LAZY        /* Adam, moments of touched rows only (torch SparseAdam) */
 } td_optimizer_kind;
 
 typedef enum td_schedule_kind {
@@ -686,7 +686,8 @@ TD_API void td_optimizer_options_init(td_optimizer_options *options);
 /* Learning rate at step t (0-based) of `steps`. Pure. */
 TD_API double td_learning_rate(const td_optimizer_options *options, uint64_t step, uint64_t steps);
 
-/* State of one table of weights [rows, dim]. One thread at a time. */
+/* State of one table of weights [rows, dim]. Memory: rows * dim floats (plain SGD none, Adam twice as
+ * many, row-wise Adagrad one per row) and 4 bytes a row. One thread at a time. */
 typedef struct td_optimizer td_optimizer;
 
 TD_API TD_MUST_CHECK td_status td_optimizer_create(td_optimizer **out, td_context *context,
@@ -696,8 +697,10 @@ TD_API TD_MUST_CHECK td_status td_optimizer_create(td_optimizer **out, td_contex
 TD_API void td_optimizer_free(td_optimizer *optimizer);
 
 /* One step. `touched` [count] names the rows that `gradient` [count, dim] belongs to; rows that occur
- * several times are summed first. NULL: all rows in order. `weights` [rows, dim] changes in place.
- * Allocates nothing once `count` has been as large before. */
+ * several times are summed first, in the order given; rows not named stay, with their state. NULL: all
+ * rows in order, and `count` is their number. `weights` [rows, dim] changes in place. Allocates nothing
+ * once `count` has been as large before. ARGUMENT for a row that is not there: nothing has changed then.
+ * The same bits for any number of threads. */
 TD_API TD_MUST_CHECK td_status td_optimizer_step(td_optimizer *optimizer, float *weights,
                                                  const uint32_t *touched, uint64_t count,
                                                  const float *gradient, double learning_rate,
@@ -726,6 +729,7 @@ typedef struct td_train_options {
     td_retrieval_options loss;
     td_optimizer_options optimizer;
     td_sampling sampling_correction;
+    td_frequency_options frequency; /* TD_SAMPLING_STREAMING */
     uint32_t epochs;
     uint32_t batch_size;
     td_shuffle shuffle;
@@ -735,7 +739,8 @@ typedef struct td_train_options {
     uint32_t monitor_k;
     bool restore_best;        /* end with the weights of the best epoch */
     const char *checkpoint;   /* file, rewritten after each epoch; NULL: none */
-    bool resume;              /* go on from `checkpoint` if it is there: same bits as without a stop */
+    bool resume; /* go on from `checkpoint` if it is there: same bits as without a stop. STATE if it
+                    was made with other options, another model or other data; more epochs are fine */
     const char *log;          /* JSON lines, one an epoch; NULL: none */
 } td_train_options;
 

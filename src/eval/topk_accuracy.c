@@ -2,8 +2,8 @@
  *
  * Serves: stage 6. In: predictions and labels. Out: a weighted mean.
  *
- * As tf-keras TopKCategoricalAccuracy and TensorFlow's in_top_k: by value, never by position, so all
- * classes that tie at the border are in. */
+ * As tf-keras TopKCategoricalAccuracy and TensorFlow's in_top_k: by value, never by position, so
+ * all classes that tie at the border are in. */
 #include <math.h>
 
 #include "tandem/tandem.h"
@@ -58,7 +58,8 @@ void td_topk_accuracy_update(td_topk_accuracy *metric, const td_predictions *pre
 void td_topk_accuracy_update_sparse(td_topk_accuracy *metric, const td_predictions *predictions,
                                     const int64_t *label)
 {
-    for (uint64_t row = 0; row < predictions->rows; row++) add_row(metric, predictions, row, label[row]);
+    for (uint64_t row = 0; row < predictions->rows; row++)
+        add_row(metric, predictions, row, label[row]);
 }
 
 double td_topk_accuracy_result(const td_topk_accuracy *metric)

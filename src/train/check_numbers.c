@@ -7,7 +7,7 @@
 
 #include "base/poison.h"
 
-/* x - x is 0 for finite x, else NaN. Sums of zeros stay 0, so whole rows are tested by one compare. */
+/* x - x is 0 for finite x, else NaN; a sum of zeros stays 0, so one compare tests all values. */
 static bool all_finite(const float *values, uint64_t count)
 {
     float sums[8] = {0};

@@ -21,7 +21,8 @@ static const td_option rows[] = {
     TD__OPTION_I64(td_crossentropy_options, ignore_class, "ignore-class", "-9223372036854775808",
                    -TD__I64_MAX, TD__I64_MAX, "LABEL", "leave out rows with this label"),
 };
-static const td_option_table table = TD__OPTION_TABLE("crossentropy", td_crossentropy_options, rows);
+static const td_option_table table = TD__OPTION_TABLE("crossentropy", td_crossentropy_options,
+                                                      rows);
 
 const td_option_table *td_crossentropy_option_table(void)
 {
@@ -59,8 +60,10 @@ static void run(const td__crossentropy *job, td__crossentropy_row *row_fn,
         double loss = 0.0;
         double weight = predictions->weight != NULL ? (double)predictions->weight[row] : 1.0;
         float *d_row = result->d_prediction != NULL ? result->d_prediction + row * classes : NULL;
-        if (takes_part(job, row)) loss = weight * row_fn(job, row, weight * scale, d_row);
-        else if (d_row != NULL) memset(d_row, 0, classes * sizeof *d_row);
+        if (takes_part(job, row))
+            loss = weight * row_fn(job, row, weight * scale, d_row);
+        else if (d_row != NULL)
+            memset(d_row, 0, classes * sizeof *d_row);
         if (result->row_loss != NULL) result->row_loss[row] = (float)loss;
         sum += loss;
     }
@@ -73,6 +76,10 @@ static td_status check_input(const td__crossentropy *job, td_error *err)
     td_status status = TD_OK;
     TD_TRY(td_options_check(&table, &job->options, err));
     TD_FAIL_IF(predictions->classes == 0, err, ERR_ARGUMENT, "predictions have no classes");
+    TD_FAIL_IF(predictions->rows > 0 && predictions->prediction == NULL, err, ERR_ARGUMENT,
+               "prediction is missing");
+    TD_FAIL_IF(predictions->rows > 0 && job->target == NULL && job->label == NULL, err,
+               ERR_ARGUMENT, "the labels are missing");
     TD_TRY(td__check_finite("prediction", predictions->prediction, predictions->rows,
                             predictions->classes, err));
     TD_TRY(td__check_finite("target", job->target, predictions->rows, predictions->classes, err));
@@ -81,8 +88,8 @@ done:
     return status;
 }
 
-static td_status check_result(const td_predictions *predictions, const td_crossentropy_result *result,
-                              td_error *err)
+static td_status check_result(const td_predictions *predictions,
+                              const td_crossentropy_result *result, td_error *err)
 {
     td_status status = TD_OK;
     TD_TRY(td__check_finite("row_loss", result->row_loss, predictions->rows, 1, err));
@@ -124,13 +131,15 @@ td_status td_categorical_crossentropy(const td_predictions *predictions, const f
     td__crossentropy job = job_of(predictions, target, NULL, options);
     TD_TRY(check_input(&job, err));
     if (!job.options.from_logits) TD_TRY(check_sums(predictions, err));
-    run(&job, job.options.from_logits ? td__categorical_logits : td__categorical_probabilities, result);
+    run(&job, job.options.from_logits ? td__categorical_logits : td__categorical_probabilities,
+        result);
     TD_TRY(check_result(predictions, result, err));
 done:
     return status;
 }
 
-td_status td_sparse_categorical_crossentropy(const td_predictions *predictions, const int64_t *label,
+td_status td_sparse_categorical_crossentropy(const td_predictions *predictions,
+                                             const int64_t *label,
                                              const td_crossentropy_options *options,
                                              td_crossentropy_result *result, td_error *err)
 {

@@ -2,9 +2,10 @@
  *
  * Serves: stage 4. In: predictions and label of a row. Out: its loss, scale * gradient.
  *
- * Sums are double. But what Keras rounds to float32 before a comparison or a logarithm (the quotient
- * of the renormalisation, 1 - 1e-7, p + 1e-7) is rounded here too: near the clip the logarithm turns
- * the last bit into per cents. Gradients pass a clip where the value is inside, borders included. */
+ * Sums are double. But what Keras rounds to float32 before a comparison or a logarithm (the
+ * quotient of the renormalisation, 1 - 1e-7, p + 1e-7) is rounded here too: near the clip the
+ * logarithm turns the last bit into per cents. Gradients pass a clip where the value is inside,
+ * borders included. */
 #include "train/crossentropy_rows.h"
 
 #include <math.h>
@@ -48,8 +49,8 @@ float td__row_sum(const float *row, uint32_t classes)
 /* ln sum exp, anchored at the largest. row [classes] */
 static double log_sum_exp(const float *row, uint32_t classes)
 {
-    double largest = -INFINITY, sum = 0.0;
-    for (uint32_t c = 0; c < classes; c++) largest = fmax(largest, (double)row[c]);
+    double largest = (double)row[0], sum = 0.0;
+    for (uint32_t c = 1; c < classes; c++) largest = fmax(largest, (double)row[c]);
     for (uint32_t c = 0; c < classes; c++) sum += exp((double)row[c] - largest);
     return largest + log(sum);
 }
@@ -108,7 +109,8 @@ double td__sparse_logits(const td__crossentropy *job, uint64_t row, double scale
 }
 
 /* The logits are ln clip(p): loss = ln sum clip(p) - ln clip(p[label]). */
-double td__sparse_probabilities(const td__crossentropy *job, uint64_t row, double scale, float *d_row)
+double td__sparse_probabilities(const td__crossentropy *job, uint64_t row, double scale,
+                                float *d_row)
 {
     const float *probability = prediction_row(job, row);
     uint32_t classes = job->predictions->classes, label = (uint32_t)job->label[row];
@@ -145,7 +147,8 @@ double td__binary_logits(const td__crossentropy *job, uint64_t row, double scale
 }
 
 /* p clipped; loss = mean of -(y ln(p + 1e-7) + (1 - y) ln(1 - p + 1e-7)). */
-double td__binary_probabilities(const td__crossentropy *job, uint64_t row, double scale, float *d_row)
+double td__binary_probabilities(const td__crossentropy *job, uint64_t row, double scale,
+                                float *d_row)
 {
     const float *probability = prediction_row(job, row);
     uint32_t classes = job->predictions->classes;

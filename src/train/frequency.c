@@ -1,16 +1,17 @@
-/* frequency.c -- how often an id appears in a stream of batches, without knowing the ids beforehand.
+/* frequency.c -- how often an id appears in a stream of batches, without knowing the ids
+ * beforehand.
  *
  * Serves: stages 4 and 5. In: the ids of each batch. Out: the probability that a batch holds an id.
  *
- * Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations", RecSys
- * 2019, algorithms 2 and 3. With hash functions h_i, at step t for each id y of the batch:
+ * Yi et al., "Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations",
+ * RecSys 2019, algorithms 2 and 3. With hash functions h_i, at step t for each id y of the batch:
  *
  *     gap_i[h_i(y)]  = (1 - alpha) gap_i[h_i(y)] + alpha (t - last_i[h_i(y)])
  *     last_i[h_i(y)] = t
  *
  * and the estimate is 1 / max_i gap_i[h_i(y)]: ids that share a bucket make its gap too small. Gaps
- * start at `initial_gap`, sightings at step 0. A bucket counts once a step: an id that occurs twice in
- * a batch would else shrink its gap by a sample of 0. */
+ * start at `initial_gap`, sightings at step 0. A bucket counts once a step: an id that occurs twice
+ * in a batch would else shrink its gap by a sample of 0. */
 #include "base/memory.h"
 #include "base/options.h"
 #include "base/random.h"

@@ -1,14 +1,15 @@
 /* retrieval.c -- the retrieval task on bare arrays: its options, its handle, its checks.
  *
  * Serves: stage 4. In: a batch of vectors. Out: loss and gradients. What the numbers are is said in
- * retrieval_reference.c; this file makes sure that they mean something, and hands them to the engine. */
+ * retrieval_reference.c; this file makes sure that they mean something, and hands them to the
+ * engine. */
 #include <math.h>
 
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/options.h"
 #include "train/check_numbers.h"
-#include "train/retrieval_reference.h"
+#include "train/retrieval_plain.h"
 
 #include "base/poison.h"
 
@@ -16,7 +17,7 @@ struct td_retrieval {
     td_context *context;
     td_retrieval_shape shape;
     td_retrieval_options options;
-    td__reference *reference; /* owned */
+    td__plain *plain; /* owned */
 };
 
 static const td_option rows[] = {
@@ -50,8 +51,8 @@ static td_status check_shape(const td_retrieval_shape *shape, td_error *err)
     td_status status = TD_OK;
     TD_FAIL_IF(shape->dim < 1 || shape->dim > TD__DIM_MAX, err, ERR_ARGUMENT,
                "dim is %u; 1 to %d are allowed", shape->dim, TD__DIM_MAX);
-    TD_FAIL_IF(shape->heads > TD__HEADS_MAX, err, ERR_ARGUMENT, "heads is %u; at most %d are allowed",
-               shape->heads, TD__HEADS_MAX);
+    TD_FAIL_IF(shape->heads > TD__HEADS_MAX, err, ERR_ARGUMENT,
+               "heads is %u; at most %d are allowed", shape->heads, TD__HEADS_MAX);
 done:
     return status;
 }
@@ -72,7 +73,7 @@ td_status td_retrieval_create(td_retrieval **out, td_context *context,
     task->options = chosen;
     task->shape = *shape;
     if (task->shape.heads == 0) task->shape.heads = 1;
-    TD_TRY(td__reference_create(&task->reference, context, &task->shape, &chosen, err));
+    TD_TRY(td__plain_create(&task->plain, context, &task->shape, &chosen, err));
     *out = task;
     return TD_OK;
 done:
@@ -84,7 +85,7 @@ done:
 void td_retrieval_free(td_retrieval *task)
 {
     if (task == NULL) return;
-    td__reference_free(task->reference);
+    td__plain_free(task->plain);
     td__free(task->context, task);
 }
 
@@ -97,8 +98,9 @@ static td_status check_fit(const td_retrieval *task, const td_retrieval_batch *b
     TD_FAIL_IF(batch->dim != shape->dim || batch->heads != shape->heads, err, ERR_ARGUMENT,
                "the batch has dim %u and %u heads, the task was made for %u and %u", batch->dim,
                batch->heads, shape->dim, shape->heads);
-    TD_FAIL_IF(batch->queries > shape->queries_max || batch->candidates > shape->candidates_max, err,
-               ERR_ARGUMENT, "the batch has %u queries and %u candidates, the task room for %u and %u",
+    TD_FAIL_IF(batch->queries > shape->queries_max || batch->candidates > shape->candidates_max,
+               err, ERR_ARGUMENT,
+               "the batch has %u queries and %u candidates, the task room for %u and %u",
                batch->queries, batch->candidates, shape->queries_max, shape->candidates_max);
     TD_FAIL_IF(batch->query == NULL && batch->queries > 0, err, ERR_ARGUMENT, "query is missing");
     TD_FAIL_IF(batch->candidate == NULL && batch->candidates > 0, err, ERR_ARGUMENT,
@@ -106,8 +108,8 @@ static td_status check_fit(const td_retrieval *task, const td_retrieval_batch *b
     TD_FAIL_IF(batch->positive == NULL && batch->candidates < batch->queries, err, ERR_ARGUMENT,
                "%u candidates cannot hold the positives of %u queries; give positive",
                batch->candidates, batch->queries);
-    TD_FAIL_IF(task->options.remove_accidental_hits && batch->candidate_id == NULL, err, ERR_ARGUMENT,
-               "removing accidental hits needs candidate_id");
+    TD_FAIL_IF(task->options.remove_accidental_hits && batch->candidate_id == NULL, err,
+               ERR_ARGUMENT, "removing accidental hits needs candidate_id");
 done:
     return status;
 }
@@ -119,11 +121,12 @@ static td_status check_positives(const td_retrieval_batch *batch, td_error *err)
     for (uint32_t b = 0; b < batch->queries; b++) {
         uint32_t positive = batch->positive != NULL ? batch->positive[b] : b;
         TD_FAIL_IF(positive >= batch->candidates, err, ERR_ARGUMENT,
-                   "row %u: positive is %u; there are %u candidates", b, positive, batch->candidates);
+                   "row %u: positive is %u; there are %u candidates", b, positive,
+                   batch->candidates);
         TD_FAIL_IF(batch->score_mask != NULL
                        && batch->score_mask[(size_t)b * batch->candidates + positive] == 0,
-                   err, ERR_ARGUMENT, "row %u: score_mask leaves out the row's positive, column %u", b,
-                   positive);
+                   err, ERR_ARGUMENT, "row %u: score_mask leaves out the row's positive, column %u",
+                   b, positive);
     }
 done:
     return status;
@@ -147,7 +150,8 @@ done:
     return status;
 }
 
-static td_status check_batch(const td_retrieval *task, const td_retrieval_batch *batch, td_error *err)
+static td_status check_batch(const td_retrieval *task, const td_retrieval_batch *batch,
+                             td_error *err)
 {
     td_status status = check_fit(task, batch, err);
     if (status == TD_OK) status = check_positives(batch, err);
@@ -163,7 +167,8 @@ static td_status check_result(const td_retrieval_batch *batch, const td_retrieva
     uint64_t query_width = (uint64_t)batch->heads * batch->dim;
     TD_TRY(td__check_finite("row_loss", result->row_loss, batch->queries, 1, err));
     TD_TRY(td__check_finite("d_query", result->d_query, batch->queries, query_width, err));
-    TD_TRY(td__check_finite("d_candidate", result->d_candidate, batch->candidates, batch->dim, err));
+    TD_TRY(
+        td__check_finite("d_candidate", result->d_candidate, batch->candidates, batch->dim, err));
     TD_FAIL_IF(!isfinite(result->loss) || !isfinite(result->d_temperature), err, ERR_NUMERIC,
                "the loss is %g and d_temperature %g", result->loss, result->d_temperature);
 done:
@@ -186,8 +191,8 @@ td_status td_retrieval_compute(td_retrieval *task, const td_retrieval_batch *bat
     td_retrieval_batch checked = with_heads(batch);
     bool mean = task->options.reduction == TD_REDUCTION_MEAN && checked.queries > 0;
     TD_TRY(check_batch(task, &checked, err));
-    TD_TRY(td__reference_compute(task->reference, &checked, mean ? 1.0 / checked.queries : 1.0, result,
-                                 err));
+    TD_TRY(
+        td__plain_compute(task->plain, &checked, mean ? 1.0 / checked.queries : 1.0, result, err));
     TD_TRY(check_result(&checked, result, err));
 done:
     return status;
@@ -199,5 +204,5 @@ td_status td_retrieval_scores(td_retrieval *task, const td_retrieval_batch *batc
     td_retrieval_batch checked = with_heads(batch);
     td_status status = check_batch(task, &checked, err);
     if (status != TD_OK) return status;
-    return td__reference_scores(task->reference, &checked, scores, err);
+    return td__plain_scores(task->plain, &checked, scores, err);
 }

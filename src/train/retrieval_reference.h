@@ -1,31 +1,52 @@
-/* retrieval_reference.h -- the plain engine of the retrieval task: the specification.
+/* retrieval_reference.h -- one row of the retrieval task, step by step: the specification.
  *
- * Serves: stage 4. In: a batch that has been checked (retrieval.c). Out: loss and gradients. */
+ * Serves: stage 4. In: a checked batch. Out: a row's scores, loss and gradients. */
 #ifndef TD_TRAIN_RETRIEVAL_REFERENCE_H
 #define TD_TRAIN_RETRIEVAL_REFERENCE_H
 
 #include "base/context.h"
 #include "base/status.h"
 
-/* Workspace: candidates in panels, one partial d_candidate a group of rows, one row of scores a
- * thread. One thread at a time. */
-typedef struct td__reference td__reference;
+struct td__kernels;
 
-/* Sized for batches up to `shape` (heads at least 1). */
-TD_MUST_CHECK td_status td__reference_create(td__reference **out, td_context *context,
-                                             const td_retrieval_shape *shape,
-                                             const td_retrieval_options *options, td_error *err);
-void td__reference_free(td__reference *reference);
+/* Score of a column that left. All other scores are finite. */
+#define TD__LEFT (-HUGE_VAL)
 
-/* Steps 1 to 8 and their gradients, added up over the rows: no mean yet. Each row's weight is
- * sample_weight * scale. NUMERIC, with row and column, for a score that is not finite. */
-TD_MUST_CHECK td_status td__reference_compute(td__reference *reference,
-                                              const td_retrieval_batch *batch, double scale,
-                                              td_retrieval_result *result, td_error *err);
+/* What all rows share. */
+typedef struct td__reference {
+    const struct td__kernels *kernels;
+    const td_retrieval_options *options;
+    const td_retrieval_batch *batch; /* checked, heads at least 1 */
+    const float *panels;             /* the candidates, packed: [panels, D, TD__PANEL] */
+    const double *log_sampling;      /* [C] ln of the clipped probabilities, or NULL */
+} td__reference;
 
-/* Steps 1 to 7. `scores` [B, C]. */
-TD_MUST_CHECK td_status td__reference_scores(td__reference *reference,
-                                             const td_retrieval_batch *batch, float *scores,
-                                             td_error *err);
+/* One row at work, for one thread. The arrays have room for whole panels. */
+typedef struct td__reference_row {
+    float *tile;      /* [H, TD__PANEL] */
+    float *raw;       /* [C] scores of step 1 */
+    uint8_t *head;    /* [C] the head that gave raw */
+    double *score;    /* [C] S: steps 3 to 7; TD__LEFT where the column left */
+    double *gradient; /* [C] P - y: step 8, without weight and temperature */
+    uint32_t *heap;   /* [hard negatives] columns */
+} td__reference_row;
+
+/* `row` is zeros before; clear it in every case. */
+TD_MUST_CHECK td_status td__reference_row_init(td__reference_row *row, td_context *context,
+                                               const td_retrieval_shape *shape,
+                                               uint32_t hard_negatives, td_error *err);
+void td__reference_row_clear(td__reference_row *row, td_context *context);
+
+/* Steps 1 to 7 for row b. False, with the column, if a score is not finite. */
+bool td__reference_score(const td__reference *reference, uint32_t b, td__reference_row *row,
+                         uint32_t *bad_column);
+
+/* Step 8 on scores: the loss of row b without weight. Fills `gradient`. */
+double td__reference_loss(const td__reference *reference, uint32_t b, td__reference_row *row);
+
+/* After the loss, with w the row's weight. d_query [H, D] is filled, d_candidate [C, D] added to;
+ * either may be NULL. Returns the derivative with respect to the temperature. */
+double td__reference_gradients(const td__reference *reference, uint32_t b, double w,
+                               td__reference_row *row, float *d_query, float *d_candidate);
 
 #endif

@@ -52,7 +52,8 @@ static void score(const oracle_row *row, oracle *out)
         row->raw[c] = -HUGE_VAL;
         for (uint32_t h = 0; h < batch->heads; h++) {
             size_t at = ((size_t)row->b * batch->heads + h) * batch->dim;
-            double s = dot(batch->query + at, batch->candidate + (size_t)c * batch->dim, batch->dim);
+            double s = dot(batch->query + at, batch->candidate + (size_t)c * batch->dim,
+                           batch->dim);
             if (h > 0) note_gap(out, fabs(s - row->raw[c]));
             if (s > row->raw[c]) {
                 row->raw[c] = s;
@@ -222,8 +223,11 @@ random_batch random_batch_make(uint64_t seed, uint32_t rows, uint32_t dim, unsig
     random.probability = zeros(columns, sizeof(float));
     random.id = zeros(columns, sizeof(uint64_t));
     random.mask = zeros((size_t)rows * columns, 1);
-    random.batch = (td_retrieval_batch){.queries = rows, .candidates = columns, .heads = heads,
-                                        .dim = dim, .query = random.query,
+    random.batch = (td_retrieval_batch){.queries = rows,
+                                        .candidates = columns,
+                                        .heads = heads,
+                                        .dim = dim,
+                                        .query = random.query,
                                         .candidate = random.candidate};
     random_arrays(&random, &seed, with);
     if (with & WITH_POSITIVES) random.batch.positive = random.positive;
@@ -247,8 +251,10 @@ void random_batch_free(random_batch *random)
 
 td_retrieval_shape shape_of(const td_retrieval_batch *batch)
 {
-    return (td_retrieval_shape){.queries_max = batch->queries, .candidates_max = batch->candidates,
-                                .heads = batch->heads, .dim = batch->dim};
+    return (td_retrieval_shape){.queries_max = batch->queries,
+                                .candidates_max = batch->candidates,
+                                .heads = batch->heads,
+                                .dim = batch->dim};
 }
 
 td_retrieval_result result_make(const td_retrieval_batch *batch)

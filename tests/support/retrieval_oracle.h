@@ -1,4 +1,5 @@
-/* retrieval_oracle.h -- the retrieval task a second time: float64, whole B x C matrices, no shared code.
+/* retrieval_oracle.h -- the retrieval task a second time: float64, whole B x C matrices, no shared
+ * code.
  *
  * And random batches to compare on. */
 #ifndef TANDEM_TESTS_RETRIEVAL_ORACLE_H
@@ -13,7 +14,7 @@ typedef struct oracle {
     double *d_query;     /* [B, H, D] */
     double *d_candidate; /* [C, D] */
     double *score;       /* [B, C] after steps 1 to 7; -HUGE_VAL where a column left */
-    double closest;      /* smallest gap between two scores that a choice (head, negative) hung on */
+    double closest; /* smallest gap between two scores that a choice (head, negative) hung on */
 } oracle;
 
 /* By the text of tandem.h. The batch must be valid; heads at least 1. */

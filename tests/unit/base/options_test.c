@@ -33,7 +33,7 @@ static const td_option rows[] = {
     TD__OPTION_U64(sample, seed, "seed", "18446744073709551615", 0, TD__U64_MAX, "N", "where from"),
     TD__OPTION_I64(sample, label, "label", "-1", -TD__I64_MAX, TD__I64_MAX, "N", "what not"),
     TD__OPTION_F64(sample, width, "width", "0.1", -1e300, 1e300, "W", "how wide"),
-    TD__OPTION_F32(sample, open, "open", "-inf", -INFINITY, INFINITY, "X", "how far"),
+    TD__OPTION_F32(sample, open, "open", "-inf", -HUGE_VAL, HUGE_VAL, "X", "how far"),
     TD__OPTION_TEXT(sample, path, "path", NULL, "FILE", "where to"),
     TD__OPTION_U32_LIST(sample, ks, "ks", "1,5,10", 1, 1000, "K,...", "cuts"),
 };

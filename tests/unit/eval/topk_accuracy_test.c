@@ -1,4 +1,5 @@
-/* topk_accuracy_test.c -- Keras' TopKCategoricalAccuracy, from its documentation and by definition. */
+/* topk_accuracy_test.c -- Keras' TopKCategoricalAccuracy, from its documentation and by definition.
+ */
 #include "support/test.h"
 
 #include <math.h>
@@ -110,7 +111,9 @@ static void updates_add_up(void **state)
     td_topk_accuracy metric;
     td_topk_accuracy_init(&metric, 3);
     for (uint32_t first = 0; first < ROWS; first += 25) {
-        td_predictions part = {.rows = 25, .classes = CLASSES, .prediction = prediction + first * CLASSES,
+        td_predictions part = {.rows = 25,
+                               .classes = CLASSES,
+                               .prediction = prediction + first * CLASSES,
                                .weight = weight + first};
         td_topk_accuracy_update_sparse(&metric, &part, label + first);
     }

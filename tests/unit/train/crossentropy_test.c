@@ -23,7 +23,8 @@ static td_status compute(const loss_case *loss, td_crossentropy_result *result, 
     if (loss->kind == CATEGORICAL)
         return td_categorical_crossentropy(&predictions, loss->target, &loss->options, result, err);
     if (loss->kind == SPARSE)
-        return td_sparse_categorical_crossentropy(&predictions, loss->label, &loss->options, result, err);
+        return td_sparse_categorical_crossentropy(&predictions, loss->label, &loss->options, result,
+                                                  err);
     return td_binary_crossentropy(&predictions, loss->target, &loss->options, result, err);
 }
 
@@ -39,8 +40,11 @@ static double loss_of(const loss_case *loss)
 
 static loss_case documented(loss_kind kind)
 {
-    loss_case loss = {.kind = kind, .prediction = {0.05f, 0.95f, 0, 0.1f, 0.8f, 0.1f},
-                      .target = {0, 1, 0, 0, 0, 1}, .label = {1, 2}, .weight = {0.3f, 0.7f},
+    loss_case loss = {.kind = kind,
+                      .prediction = {0.05f, 0.95f, 0, 0.1f, 0.8f, 0.1f},
+                      .target = {0, 1, 0, 0, 0, 1},
+                      .label = {1, 2},
+                      .weight = {0.3f, 0.7f},
                       .predictions = {.rows = 2, .classes = 3}};
     td_crossentropy_options_init(&loss.options);
     return loss;
@@ -73,14 +77,18 @@ static void documented_numbers_of_keras(void **state)
 static void binary_numbers_by_hand(void **state)
 {
     (void)state;
-    loss_case loss = {.kind = BINARY, .prediction = {0.6f, 0.4f, 0.4f, 0.6f}, .target = {0, 1, 0, 0},
+    loss_case loss = {.kind = BINARY,
+                      .prediction = {0.6f, 0.4f, 0.4f, 0.6f},
+                      .target = {0, 1, 0, 0},
                       .predictions = {.rows = 2, .classes = 2}};
     td_crossentropy_options_init(&loss.options);
     assert_close(loss_of(&loss), 0.815, 0, 5e-4); /* Keras' documentation */
     loss.options.label_smoothing = 0.5f;          /* targets .25 .75 .25 .25 */
     double a = log(0.6), b = log(0.4);
-    assert_close(loss_of(&loss), -(.25 * a + .75 * b + .75 * b + .25 * a + .25 * b + .75 * a + .25 * a
-                                   + .75 * b) / 4, 1e-6, 0);
+    assert_close(loss_of(&loss),
+                 -(.25 * a + .75 * b + .75 * b + .25 * a + .25 * b + .75 * a + .25 * a + .75 * b)
+                     / 4,
+                 1e-6, 0);
 }
 
 /* --- against float64 */
@@ -123,7 +131,8 @@ static double expected_row(const loss_case *loss, uint64_t row)
                                              : log(clipped(x / sum));
         if (loss->kind == CATEGORICAL && !loss->options.from_logits) total -= target[c] * logit[c];
     }
-    if (loss->kind == BINARY || (loss->kind == CATEGORICAL && !loss->options.from_logits)) return total;
+    if (loss->kind == BINARY || (loss->kind == CATEGORICAL && !loss->options.from_logits))
+        return total;
     return softmax_loss(logit, target, classes);
 }
 
@@ -133,7 +142,8 @@ static loss_case random_case(loss_kind kind, uint64_t seed, bool logits)
     td_crossentropy_options_init(&loss.options);
     loss.options.from_logits = logits;
     for (uint32_t i = 0; i < 20; i++) {
-        loss.prediction[i] = (float)(logits ? test_uniform(&seed, -4, 4) : test_uniform(&seed, .05, .95));
+        loss.prediction[i] = (float)(logits ? test_uniform(&seed, -4, 4)
+                                            : test_uniform(&seed, .05, .95));
         loss.target[i] = (float)test_uniform(&seed, 0, 1);
     }
     for (uint32_t row = 0; row < 5; row++) {
@@ -177,7 +187,8 @@ static void gradients_match_finite_differences(void **state)
             loss.prediction[i] = down;
             double low = loss_of(&loss);
             loss.prediction[i] = before;
-            assert_close((double)gradient[i], (high - low) / ((double)up - (double)down), 2e-3, 1e-3);
+            assert_close((double)gradient[i], (high - low) / ((double)up - (double)down), 2e-3,
+                         1e-3);
         }
     }
 }
@@ -189,7 +200,9 @@ static void clipped_probabilities_bound_the_loss_and_stop_the_gradient(void **st
     (void)state;
     td_error err = {0};
     float gradient[3];
-    loss_case loss = {.kind = CATEGORICAL, .prediction = {1, 0, 0}, .target = {0, 1, 0},
+    loss_case loss = {.kind = CATEGORICAL,
+                      .prediction = {1, 0, 0},
+                      .target = {0, 1, 0},
                       .predictions = {.rows = 1, .classes = 3}};
     td_crossentropy_options_init(&loss.options);
     td_crossentropy_result result = {.d_prediction = gradient};
@@ -206,8 +219,11 @@ static void huge_logits_do_not_overflow(void **state)
     (void)state;
     td_error err = {0};
     float gradient[2];
-    loss_case loss = {.kind = CATEGORICAL, .prediction = {1000, -1000}, .target = {0, 1},
-                      .label = {1}, .predictions = {.rows = 1, .classes = 2}};
+    loss_case loss = {.kind = CATEGORICAL,
+                      .prediction = {1000, -1000},
+                      .target = {0, 1},
+                      .label = {1},
+                      .predictions = {.rows = 1, .classes = 2}};
     td_crossentropy_options_init(&loss.options);
     loss.options.from_logits = true;
     td_crossentropy_result result = {.d_prediction = gradient};
@@ -220,14 +236,15 @@ static void huge_logits_do_not_overflow(void **state)
     assert_true(result.loss == 1000 && gradient[0] == 0.5f && gradient[1] == -0.5f);
 }
 
-/* Where targets do not sum to one, TensorFlow's gradient is P - y; that of the loss is P sum y - y. */
+/* Where targets do not sum to one, TensorFlow's gradient is P - y; that of the loss is P sum y - y.
+ */
 static void targets_need_not_sum_to_one(void **state)
 {
     (void)state;
     td_error err = {0};
     float gradient[2];
-    loss_case loss = {.kind = CATEGORICAL, .target = {0.5f, 1.5f},
-                      .predictions = {.rows = 1, .classes = 2}};
+    loss_case loss = {
+        .kind = CATEGORICAL, .target = {0.5f, 1.5f}, .predictions = {.rows = 1, .classes = 2}};
     td_crossentropy_options_init(&loss.options);
     loss.options.from_logits = true;
     td_crossentropy_result result = {.d_prediction = gradient};
@@ -286,10 +303,17 @@ static void refuses_input_without_meaning(void **state)
     assert_fails(compute(&loss, &result, &err), TD_ERR_NUMERIC, "row 1: weight");
     loss = documented(CATEGORICAL);
     memset(loss.prediction, 0, sizeof loss.prediction);
-    assert_fails(compute(&loss, &result, &err), TD_ERR_NUMERIC, "row 0: the probabilities sum to 0");
+    assert_fails(compute(&loss, &result, &err), TD_ERR_NUMERIC,
+                 "row 0: the probabilities sum to 0");
     loss = documented(CATEGORICAL);
     loss.predictions.classes = 0;
     assert_fails(compute(&loss, &result, &err), TD_ERR_ARGUMENT, "classes");
+    td_predictions nothing = {.rows = 1, .classes = 2};
+    assert_fails(td_categorical_crossentropy(&nothing, loss.target, NULL, &result, &err),
+                 TD_ERR_ARGUMENT, "prediction");
+    nothing.prediction = loss.prediction;
+    assert_fails(td_sparse_categorical_crossentropy(&nothing, NULL, NULL, &result, &err),
+                 TD_ERR_ARGUMENT, "labels");
     loss = documented(BINARY);
     loss.target[5] = 1.5f;
     assert_fails(compute(&loss, &result, &err), TD_ERR_ARGUMENT, "row 1: target 1.5");

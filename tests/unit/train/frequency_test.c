@@ -107,7 +107,8 @@ static void the_papers_simulation_converges(void **state)
     (void)state;
     td_context *context = test_context(1);
     assert_true(simulate(context, 4, 5000, false) < 0.05);
-    assert_true(simulate(context, 4, 5000, true) < 0.08); /* the distribution turned round at 4000 */
+    assert_true(simulate(context, 4, 5000, true)
+                < 0.08); /* the distribution turned round at 4000 */
     td_context_free(context);
 }
 
@@ -128,7 +129,8 @@ static void refuses_options_out_of_bounds(void **state)
     td_frequency *frequency;
     td_frequency_options options = small_options();
     options.buckets = 0;
-    assert_fails(td_frequency_create(&frequency, context, &options, &err), TD_ERR_ARGUMENT, "buckets");
+    assert_fails(td_frequency_create(&frequency, context, &options, &err), TD_ERR_ARGUMENT,
+                 "buckets");
     assert_null(frequency);
     options = small_options();
     options.learning_rate = 0;

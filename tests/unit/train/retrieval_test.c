@@ -1,4 +1,5 @@
-/* retrieval_test.c -- the retrieval task against float64, finite differences, and its own promises. */
+/* retrieval_test.c -- the retrieval task against float64, finite differences, and its own promises.
+ */
 #include "support/option_table.h"
 #include "support/retrieval_oracle.h"
 
@@ -77,8 +78,9 @@ static void scores_match_float64_and_feed_the_metrics(void **state)
     (void)state;
     td_error err = {0};
     td_context *context = test_context(2);
-    random_batch random = random_batch_make(5, 20, 6, WITH_TEMPERATURE | WITH_PROBABILITY | WITH_HITS
-                                                          | WITH_MASK | WITH_HARD | WITH_EXTRA);
+    random_batch random = random_batch_make(5, 20, 6,
+                                            WITH_TEMPERATURE | WITH_PROBABILITY | WITH_HITS
+                                                | WITH_MASK | WITH_HARD | WITH_EXTRA);
     random.options.hard_negatives = 4;
     const td_retrieval_batch *batch = &random.batch;
     oracle expected = oracle_retrieval(batch, &random.options);
@@ -100,9 +102,11 @@ static void scores_match_float64_and_feed_the_metrics(void **state)
     td_topk_accuracy_init(&metric, 5); /* the positive and four negatives: always among five */
     int64_t *labels = malloc(batch->queries * sizeof *labels);
     for (uint32_t b = 0; b < batch->queries; b++) labels[b] = b;
-    td_topk_accuracy_update_sparse(&metric, &(td_predictions){.rows = batch->queries,
-                                                             .classes = batch->candidates,
-                                                             .prediction = scores}, labels);
+    td_topk_accuracy_update_sparse(&metric,
+                                   &(td_predictions){.rows = batch->queries,
+                                                     .classes = batch->candidates,
+                                                     .prediction = scores},
+                                   labels);
     assert_true(td_topk_accuracy_result(&metric) == 1.0);
     free(labels);
     free(scores);
@@ -143,7 +147,8 @@ static void check_slopes(td_context *context, random_batch *random)
     size_t queries = (size_t)batch->queries * batch->heads * batch->dim;
     size_t candidates = (size_t)batch->candidates * batch->dim;
     for (size_t i = 0; i < queries; i++) {
-        assert_close((double)result.d_query[i], slope(context, random, &random->query[i]), 2e-3, 2e-3);
+        assert_close((double)result.d_query[i], slope(context, random, &random->query[i]), 2e-3,
+                     2e-3);
     }
     for (size_t i = 0; i < candidates; i++) {
         assert_close((double)result.d_candidate[i], slope(context, random, &random->candidate[i]),
@@ -157,10 +162,21 @@ static void check_slopes(td_context *context, random_batch *random)
 static void gradients_match_finite_differences(void **state)
 {
     (void)state;
-    static const unsigned options[] = {
-        0, WITH_TEMPERATURE, WITH_PROBABILITY, WITH_HITS, WITH_MASK, WITH_HARD, WITH_SMOOTHING,
-        WITH_WEIGHTS, WITH_HEADS, WITH_POSITIVES, WITH_EXTRA, WITH_MEAN, WITH_SMOOTHING | WITH_MASK,
-        WITH_SMOOTHING | WITH_HITS | WITH_HARD, WITH_ALL - 1};
+    static const unsigned options[] = {0,
+                                       WITH_TEMPERATURE,
+                                       WITH_PROBABILITY,
+                                       WITH_HITS,
+                                       WITH_MASK,
+                                       WITH_HARD,
+                                       WITH_SMOOTHING,
+                                       WITH_WEIGHTS,
+                                       WITH_HEADS,
+                                       WITH_POSITIVES,
+                                       WITH_EXTRA,
+                                       WITH_MEAN,
+                                       WITH_SMOOTHING | WITH_MASK,
+                                       WITH_SMOOTHING | WITH_HITS | WITH_HARD,
+                                       WITH_ALL - 1};
     td_context *context = test_context(1);
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         random_batch random = random_batch_make(1, 5, 3, options[i]);
@@ -185,8 +201,12 @@ static void gradients_match_finite_differences(void **state)
 /* One query (1) against candidates (score c) with one dimension. */
 static td_retrieval_batch line(const float *query, const float *candidates, uint32_t count)
 {
-    return (td_retrieval_batch){.queries = 1, .candidates = count, .heads = 1, .dim = 1,
-                                .query = query, .candidate = candidates};
+    return (td_retrieval_batch){.queries = 1,
+                                .candidates = count,
+                                .heads = 1,
+                                .dim = 1,
+                                .query = query,
+                                .candidate = candidates};
 }
 
 static void first_batch_of_zeros_costs_b_ln_b(void **state)
@@ -195,8 +215,12 @@ static void first_batch_of_zeros_costs_b_ln_b(void **state)
     td_error err = {0};
     td_context *context = test_context(2);
     static float zeros[512 * 4];
-    td_retrieval_batch batch = {.queries = 512, .candidates = 512, .heads = 1, .dim = 4,
-                                .query = zeros, .candidate = zeros};
+    td_retrieval_batch batch = {.queries = 512,
+                                .candidates = 512,
+                                .heads = 1,
+                                .dim = 4,
+                                .query = zeros,
+                                .candidate = zeros};
     td_retrieval_result result = {0};
     assert_ok(compute_once(context, &batch, NULL, &result, &err));
     assert_close(result.loss, 512 * log(512), 1e-12, 0);
@@ -216,7 +240,8 @@ static void ties_of_hard_negatives_keep_the_lower_column(void **state)
     td_retrieval_result result = result_make(&batch);
     assert_ok(compute_once(context, &batch, &options, &result, &err));
     assert_close(result.loss, log(1 + exp(2) + 2 * exp(3)), 1e-12, 0);
-    assert_true(result.d_candidate[1] > 0 && result.d_candidate[2] > 0 && result.d_candidate[4] > 0);
+    assert_true(result.d_candidate[1] > 0 && result.d_candidate[2] > 0
+                && result.d_candidate[4] > 0);
     assert_true(result.d_candidate[3] == 0 && result.d_candidate[5] == 0);
     result_free(&result);
     td_context_free(context);
@@ -228,7 +253,11 @@ static void ties_of_heads_go_to_the_first(void **state)
     td_error err = {0};
     td_context *context = test_context(1);
     const float query[] = {0.5f, 1, 1}, candidates[] = {1, 2};
-    td_retrieval_batch batch = {.queries = 1, .candidates = 2, .heads = 3, .dim = 1, .query = query,
+    td_retrieval_batch batch = {.queries = 1,
+                                .candidates = 2,
+                                .heads = 3,
+                                .dim = 1,
+                                .query = query,
                                 .candidate = candidates};
     td_retrieval_result result = result_make(&batch);
     assert_ok(compute_once(context, &batch, NULL, &result, &err));
@@ -320,10 +349,14 @@ static void one_candidate_leaves_nothing_to_learn(void **state)
     td_error err = {0};
     td_context *context = test_context(3);
     const float query[] = {3, 4}, candidates[] = {-1, 2};
-    td_retrieval_batch batch = {.queries = 1, .candidates = 1, .dim = 2, .query = query,
+    td_retrieval_batch batch = {.queries = 1,
+                                .candidates = 1,
+                                .heads = 1,
+                                .dim = 2,
+                                .query = query,
                                 .candidate = candidates};
     td_retrieval_result result = result_make(&batch);
-    batch.heads = 0; /* means 1 */
+    batch.heads = 0;                                   /* means 1 */
     result.d_candidate[0] = result.d_candidate[1] = 7; /* written, not added */
     td_retrieval_options options;
     td_retrieval_options_init(&options);
@@ -331,9 +364,7 @@ static void one_candidate_leaves_nothing_to_learn(void **state)
     assert_ok(compute_once(context, &batch, &options, &result, &err));
     assert_true(result.loss == 0 && result.d_temperature == 0);
     assert_true(result.d_candidate[0] == 0 && result.d_candidate[1] == 0);
-    free(result.d_query);
-    free(result.d_candidate);
-    free(result.row_loss);
+    result_free(&result);
     td_context_free(context);
 }
 
@@ -344,8 +375,8 @@ static void no_rows_cost_nothing(void **state)
     td_context *context = test_context(2);
     const float candidates[] = {1, 2};
     float d_candidate[] = {7, 7};
-    td_retrieval_batch batch = {.queries = 0, .candidates = 2, .heads = 1, .dim = 1,
-                                .candidate = candidates};
+    td_retrieval_batch batch = {
+        .queries = 0, .candidates = 2, .heads = 1, .dim = 1, .candidate = candidates};
     td_retrieval_options options;
     td_retrieval_options_init(&options);
     options.reduction = TD_REDUCTION_MEAN;
@@ -435,7 +466,8 @@ static void smaller_batches_fit_a_larger_task(void **state)
     (void)state;
     td_error err = {0};
     td_context *context = test_context(2);
-    random_batch large = random_batch_make(1, 60, 5, WITH_EXTRA), small = random_batch_make(2, 7, 5, 0);
+    random_batch large = random_batch_make(1, 60, 5, WITH_EXTRA),
+                 small = random_batch_make(2, 7, 5, 0);
     td_retrieval_shape shape = shape_of(&large.batch);
     td_retrieval *task;
     assert_ok(td_retrieval_create(&task, context, &shape, &large.options, &err));
@@ -484,7 +516,8 @@ static void memory_has_no_b_times_c_term(void **state)
     test_memory memory = {.fail_at = -1};
     td_context *context = test_context_on(&memory, 2);
     int64_t before = memory.bytes;
-    td_retrieval_shape shape = {.queries_max = 65536, .candidates_max = 65536, .heads = 1, .dim = 4};
+    td_retrieval_shape shape = {
+        .queries_max = 65536, .candidates_max = 65536, .heads = 1, .dim = 4};
     td_retrieval *task;
     assert_ok(td_retrieval_create(&task, context, &shape, NULL, &err));
     assert_true(memory.bytes - before < INT64_C(65536) * 65536 / 100);
@@ -546,12 +579,22 @@ typedef struct spoiled {
 
 static void make_sound(spoiled *s)
 {
-    *s = (spoiled){.query = {1, 2, 3, 4}, .candidate = {1, 2, 3, 4}, .weight = {1, 1},
-                   .probability = {0.5f, 0.5f}, .mask = {1, 1, 1, 1}, .positive = {0, 1}};
-    s->batch = (td_retrieval_batch){.queries = 2, .candidates = 2, .heads = 1, .dim = 2,
-                                    .query = s->query, .candidate = s->candidate,
-                                    .positive = s->positive, .sample_weight = s->weight,
-                                    .sampling_probability = s->probability, .score_mask = s->mask};
+    *s = (spoiled){.query = {1, 2, 3, 4},
+                   .candidate = {1, 2, 3, 4},
+                   .weight = {1, 1},
+                   .probability = {0.5f, 0.5f},
+                   .mask = {1, 1, 1, 1},
+                   .positive = {0, 1}};
+    s->batch = (td_retrieval_batch){.queries = 2,
+                                    .candidates = 2,
+                                    .heads = 1,
+                                    .dim = 2,
+                                    .query = s->query,
+                                    .candidate = s->candidate,
+                                    .positive = s->positive,
+                                    .sample_weight = s->weight,
+                                    .sampling_probability = s->probability,
+                                    .score_mask = s->mask};
 }
 
 #define assert_refused(spoil, expected, part)                                                      \
@@ -586,7 +629,8 @@ static void refuses_batches_without_meaning(void **state)
     assert_refused(s.candidate[0] = INFINITY, TD_ERR_NUMERIC, "row 0: candidate");
     assert_refused(s.weight[1] = NAN, TD_ERR_NUMERIC, "row 1: sample_weight");
     assert_refused(s.probability[0] = NAN, TD_ERR_NUMERIC, "row 0: sampling_probability");
-    assert_refused((s.query[2] = 3e38f, s.candidate[2] = 3e38f), TD_ERR_NUMERIC, "row 1: the score");
+    assert_refused((s.query[2] = 3e38f, s.candidate[2] = 3e38f), TD_ERR_NUMERIC,
+                   "row 1: the score");
     float row_loss[2];
     result.row_loss = row_loss;
     assert_refused((s.weight[0] = 3e38f, s.query[0] = 1e6f), TD_ERR_NUMERIC, "row 0: row_loss");

@@ -1,0 +1,53 @@
+/* file_check.c -- is a file of Tandem what it claims to be?
+ *
+ * Serves: every stage, for those who look at files. In: a path. Out: TD_OK, or what is wrong where.
+ * It lives in this layer because it is the lowest that knows all kinds of files. Each kind is a row
+ * of `kinds`: opening the container checks every byte, the row's function what the numbers mean. */
+#include <string.h>
+
+#include "base/container.h"
+#include "base/poison.h"
+
+typedef td_status check_fn(td_context *context, const char *path, td_error *err);
+
+typedef struct kind_row {
+    const char *kind;
+    check_fn *check; /* NULL: the container is all that is checked */
+} kind_row;
+
+static td_status check_index(td_context *context, const char *path, td_error *err)
+{
+    td_index *index;
+    td_status status = td_index_load(&index, context, path, err);
+    if (status == TD_OK) status = td_index_check(index, err);
+    td_index_free(index);
+    return status;
+}
+
+static const kind_row kinds[] = {
+    {"dataset", NULL},
+    {"model", NULL},
+    {"index", check_index},
+    {"checkpoint", NULL},
+};
+
+static td_status check_kind(td_context *context, const char *path, const char *kind, td_error *err)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (strcmp(kinds[i].kind, kind) != 0) continue;
+        return kinds[i].check != NULL ? kinds[i].check(context, path, err) : TD_OK;
+    }
+    return td__fail(err, TD_ERR_VERSION,
+                    "%.200s: files of kind \"%.40s\" are not known to Tandem %s", path, kind,
+                    TD_VERSION_STRING);
+}
+
+td_status td_file_check(td_context *context, const char *path, td_error *err)
+{
+    td__container *container;
+    td_status status = td__container_open(&container, context, path, NULL, UINT32_MAX, err);
+    if (status != TD_OK) return status;
+    status = check_kind(context, path, td__container_kind(container), err);
+    td__container_close(container);
+    return status;
+}

@@ -1,0 +1,118 @@
+/* scan.c -- the one pass over the items that every exact search is.
+ *
+ * Serves: stages 6 and 7. In: some queries, some panels. Out: each query's best so far.
+ * What may be returned is decided in three places, cheapest first: columns that the bitmap closes are
+ * masked for all queries at once (a panel without open columns is not even scored), the threshold
+ * drops nearly all the rest, and only what passes it is looked up in the query's exclusions. */
+#include "index/scan.h"
+
+#include "base/poison.h"
+
+void td__scanner_start(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count,
+                       uint64_t capacity)
+{
+    const td_search *search = scan->search;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t k = search->k_per_query == NULL ? search->k : search->k_per_query[first + i];
+        if (k > scan->index->count) k = scan->index->count;
+        td__topk_init(&scanner->top[i], scanner->keys + i * capacity, capacity, k);
+        scanner->thresholds[i] = scanner->top[i].threshold;
+    }
+}
+
+/* 48 bits of the bitmap from bit 48 * panel on. A panel touches one word, or two. */
+static uint64_t allowed_columns(const uint64_t *allow, uint64_t panel, uint64_t count)
+{
+    uint64_t bit = panel * TD__PANEL, word = bit / 64, shift = bit % 64;
+    uint64_t columns = allow[word] >> shift;
+    if (shift > 0 && (word + 1) * 64 < count) columns |= allow[word + 1] << (64 - shift);
+    return columns;
+}
+
+static uint64_t open_columns(const td__scan *scan, uint64_t panel)
+{
+    const td_index *index = scan->index;
+    uint64_t columns = td__panel_columns(index, panel);
+    if (scan->search->allow != NULL) {
+        columns &= allowed_columns(scan->search->allow, panel, index->count);
+    }
+    return columns;
+}
+
+/* The panel's part of the bias; a copy with zeros behind where the array ends within the panel. */
+static const float *panel_bias(td__scanner *scanner, const td__scan *scan, uint64_t panel)
+{
+    const float *bias = scan->search->bias;
+    if (bias == NULL) return NULL;
+    uint64_t first = panel * TD__PANEL, left = scan->index->count - first;
+    if (left >= TD__PANEL) return bias + first;
+    memset(scanner->bias, 0, sizeof scanner->bias);
+    memcpy(scanner->bias, bias + first, (size_t)left * sizeof *bias);
+    return scanner->bias;
+}
+
+void td__best_of_heads(float *scores, uint32_t count, uint32_t heads)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        float *best = scores + (size_t)i * TD__PANEL;
+        memmove(best, scores + (size_t)i * heads * TD__PANEL, TD__PANEL * sizeof *best);
+        for (uint32_t h = 1; h < heads; h++) {
+            const float *other = scores + ((size_t)i * heads + h) * TD__PANEL;
+            /* A score without a value loses against all others, whichever head it is of. */
+            for (uint32_t j = 0; j < TD__PANEL; j++) {
+                best[j] = other[j] > best[j] || isnan(best[j]) ? other[j] : best[j];
+            }
+        }
+    }
+}
+
+static bool is_excluded(const td__scan *scan, uint64_t query, uint32_t position)
+{
+    const uint64_t *offsets = scan->search->exclude_offsets;
+    if (offsets == NULL) return false;
+    uint64_t low = offsets[query], high = offsets[query + 1];
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (scan->exclude[middle] < position) low = middle + 1;
+        else high = middle;
+    }
+    return low < offsets[query + 1] && scan->exclude[low] == position;
+}
+
+/* Offer the columns of `mask` to one query. */
+static void collect(const td__scan *scan, td__topk *top, uint64_t query, const float *scores,
+                    uint64_t mask, uint64_t panel)
+{
+    for (; mask != 0; mask &= mask - 1) {
+        uint32_t column = (uint32_t)__builtin_ctzll(mask);
+        uint32_t position = (uint32_t)(panel * TD__PANEL + column);
+        uint64_t key = td__key_make(scores[column], position);
+        if (key > top->floor && !is_excluded(scan, query, position)) td__topk_push(top, key);
+    }
+}
+
+void td__scanner_run(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count,
+                     uint64_t panel, uint64_t panel_end)
+{
+    uint32_t dim = scan->index->dim, heads = scan->heads, tile = td__tile_queries(heads);
+    for (; panel < panel_end; panel++) {
+        uint64_t open = open_columns(scan, panel);
+        if (open == 0) continue;
+        const float *items = td__index_panel(scan->index, panel);
+        const float *bias = panel_bias(scanner, scan, panel);
+        for (uint32_t i = 0; i < count; i += tile) {
+            uint32_t queries = count - i < tile ? count - i : tile;
+            const float *rows = scan->queries + (first + i) * heads * dim;
+            scan->kernels->score_panel(rows, queries * heads, items, dim, bias, scanner->scores);
+            if (heads > 1) td__best_of_heads(scanner->scores, queries, heads);
+            scan->kernels->above(scanner->scores, queries, scanner->thresholds + i, scanner->masks);
+            for (uint32_t q = 0; q < queries; q++) {
+                uint64_t mask = scanner->masks[q] & open;
+                if (mask == 0) continue;
+                td__topk *top = &scanner->top[i + q];
+                collect(scan, top, first + i + q, scanner->scores + (size_t)q * TD__PANEL, mask, panel);
+                scanner->thresholds[i + q] = top->threshold;
+            }
+        }
+    }
+}

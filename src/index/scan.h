@@ -1,0 +1,68 @@
+/* scan.h -- the one pass over the items that every exact search is.
+ *
+ * Serves: stages 6 and 7. In: some queries, some panels. Out: each query's best so far.
+ *
+ * Scores of a tile of queries against a panel of 48 items are made in a small buffer, compared with
+ * each query's running k-th best score, and forgotten: a matrix of scores is never written. */
+#ifndef TD_INDEX_SCAN_H
+#define TD_INDEX_SCAN_H
+
+#include "base/limits.h"
+#include "index/index.h"
+#include "kernel/topk.h"
+
+enum {
+    /* Rows of queries that one call of the kernel takes: two of the 6-row tiles. */
+    TD__TILE_ROWS = 12,
+    /* A query with more vectors than that is a tile of its own. */
+    TD__TILE_ROWS_MAX = TD__HEADS_MAX,
+    /* Queries that one worker carries through all items: enough that fetching a panel from memory
+     * takes little of the time (48 lose 15 %), few enough for the second cache. */
+    TD__QUERY_BLOCK = 192
+};
+
+/* What one call searches for; the same for all workers. */
+typedef struct td__scan {
+    const td_index *index;
+    const td__kernels *kernels;
+    const float *queries; /* [queries, heads, dim] */
+    uint32_t heads;
+    const td_search *search;
+    const uint32_t *exclude; /* each query's part ascending */
+} td__scan;
+
+/* One worker's state: nothing here is shared. */
+typedef struct td__scanner {
+    _Alignas(TD__ALIGNMENT) float scores[TD__TILE_ROWS_MAX * TD__PANEL];
+    float bias[TD__PANEL];
+    uint64_t masks[TD__TILE_ROWS];
+    float thresholds[TD__QUERY_BLOCK];
+    td__topk top[TD__QUERY_BLOCK];
+    uint64_t *keys; /* borrowed: [TD__QUERY_BLOCK or fewer, capacity] */
+} td__scanner;
+
+/* Start with `count` <= TD__QUERY_BLOCK queries from `first` on. */
+void td__scanner_start(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count,
+                       uint64_t capacity);
+
+/* Pass panels [panel, panel_end), in ascending order over all calls since the start. */
+void td__scanner_run(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count,
+                     uint64_t panel, uint64_t panel_end);
+
+/* Columns of a panel that hold items, as bits. */
+static inline uint64_t td__panel_columns(const td_index *index, uint64_t panel)
+{
+    uint64_t left = index->count - panel * TD__PANEL;
+    return left >= TD__PANEL ? (UINT64_C(1) << TD__PANEL) - 1 : (UINT64_C(1) << left) - 1;
+}
+
+/* Make scores [count, heads, TD__PANEL] the best of the heads, [count, TD__PANEL], in place. */
+void td__best_of_heads(float *scores, uint32_t count, uint32_t heads);
+
+/* How many queries of `heads` vectors make a tile. */
+static inline uint32_t td__tile_queries(uint32_t heads)
+{
+    return heads < TD__TILE_ROWS ? TD__TILE_ROWS / heads : 1;
+}
+
+#endif

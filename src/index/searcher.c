@@ -1,0 +1,289 @@
+/* searcher.c -- exact top-k search of one or many queries.
+ *
+ * Serves: stages 6 and 7. In: queries. Out: each one's best items, in order.
+ *
+ * How the threads share the work: many queries are cut into blocks, and a worker carries a block
+ * through all items. Few queries go through the items together: a worker takes spans of panels, and
+ * each query's finds are merged. The k best are one and the same set however they are found
+ * (kernel/topk.h), so both ways give the same bits. */
+#include "index/scan.h"
+
+#include "base/memory.h"
+#include "base/pool.h"
+#include "base/poison.h"
+
+enum {
+    /* Keys that one worker may hold (8 MiB): a large k makes the blocks of queries smaller. */
+    KEYS_MAX = 1 << 20,
+    /* Multiplications in a span of panels: some tens of microseconds, well above the cost of handing
+     * out a piece of work. */
+    SPAN_WORK = 1 << 20
+};
+
+struct td_searcher {
+    const td_index *index;
+    td_context *context;
+    td__scanner *scanners; /* [threads] */
+    uint64_t *keys;        /* [threads, block, capacity] */
+    uint32_t *exclude;     /* sorted copies, if the caller's were not sorted */
+};
+
+/* One call. */
+typedef struct search_call {
+    td__scan scan;
+    td__scanner *scanners;
+    uint64_t queries;
+    uint32_t block;    /* queries of a block */
+    uint64_t capacity; /* keys of a query */
+    td_hit *hits;
+    uint32_t *counts;
+    /* few queries only: */
+    uint64_t first;
+    uint32_t count;
+    uint64_t span; /* panels */
+} search_call;
+
+td_status td_searcher_create(td_searcher **out, const td_index *index, td_error *err)
+{
+    td_status status = TD_OK;
+    td_searcher *searcher = NULL;
+    uint32_t threads = td_context_threads(index->context);
+    TD_TRY(td__alloc_zero(&searcher, index->context, 1, sizeof *searcher, err));
+    searcher->index = index;
+    searcher->context = index->context;
+    TD_TRY(td__alloc_zero(&searcher->scanners, index->context, threads, sizeof *searcher->scanners,
+                          err));
+    *out = searcher;
+    return TD_OK;
+done:
+    td_searcher_free(searcher);
+    *out = NULL;
+    return status;
+}
+
+void td_searcher_free(td_searcher *searcher)
+{
+    if (searcher == NULL) return;
+    td__free(searcher->context, searcher->scanners);
+    td__free(searcher->context, searcher->keys);
+    td__free(searcher->context, searcher->exclude);
+    td__free(searcher->context, searcher);
+}
+
+/* --- is the request sound? */
+
+static td_status check_bias(const td_index *index, const float *bias, td_error *err)
+{
+    for (uint64_t i = 0; bias != NULL && i < index->count; i++) {
+        if (isfinite(bias[i])) continue;
+        return td__fail(err, TD_ERR_NUMERIC, "the bias of item %llu is %f; all must be finite",
+                        (unsigned long long)i, (double)bias[i]);
+    }
+    return TD_OK;
+}
+
+static td_status check_k(const td_search *search, uint64_t queries, td_error *err)
+{
+    td_status status = TD_OK;
+    TD_FAIL_IF(search->k == 0, err, ERR_ARGUMENT, "k is 0; ask for at least 1 result");
+    for (uint64_t q = 0; search->k_per_query != NULL && q < queries; q++) {
+        TD_FAIL_IF(search->k_per_query[q] > search->k, err, ERR_ARGUMENT,
+                   "k of query %llu is %u; at most k, %u, is allowed", (unsigned long long)q,
+                   search->k_per_query[q], search->k);
+    }
+done:
+    return status;
+}
+
+/* Also tells whether each query's exclusions are ascending. */
+static td_status check_exclusions(const td_index *index, const td_search *search, uint64_t queries,
+                                  bool *sorted, td_error *err)
+{
+    td_status status = TD_OK;
+    const uint64_t *offsets = search->exclude_offsets;
+    *sorted = true;
+    for (uint64_t q = 0; offsets != NULL && q < queries; q++) {
+        TD_FAIL_IF(offsets[q] > offsets[q + 1], err, ERR_ARGUMENT,
+                   "exclusions of query %llu start at %llu and end at %llu", (unsigned long long)q,
+                   (unsigned long long)offsets[q], (unsigned long long)offsets[q + 1]);
+        for (uint64_t i = offsets[q]; i < offsets[q + 1]; i++) {
+            TD_FAIL_IF(search->exclude[i] >= index->count, err, ERR_ARGUMENT,
+                       "query %llu excludes position %u; the index has %llu items",
+                       (unsigned long long)q, search->exclude[i], (unsigned long long)index->count);
+            if (i > offsets[q] && search->exclude[i] < search->exclude[i - 1]) *sorted = false;
+        }
+    }
+done:
+    return status;
+}
+
+static td_status check_queries(const td_index *index, const td_vectors *queries, td_error *err)
+{
+    td_status status = TD_OK;
+    TD_FAIL_IF(queries->dim != index->dim, err, ERR_ARGUMENT,
+               "queries have %u dimensions, the index has %u", queries->dim, index->dim);
+    TD_FAIL_IF(td__heads(queries) > TD__HEADS_MAX, err, ERR_LIMIT,
+               "%u vectors per query; at most %d are allowed", queries->heads, TD__HEADS_MAX);
+    TD_TRY(td__check_vectors(queries, "query", err));
+done:
+    return status;
+}
+
+/* --- exclusions in order */
+
+static void sink(uint32_t *heap, uint64_t root, uint64_t count)
+{
+    for (uint64_t child; (child = 2 * root + 1) < count; root = child) {
+        if (child + 1 < count && heap[child + 1] > heap[child]) child++;
+        if (heap[root] >= heap[child]) return;
+        uint32_t swap = heap[root];
+        heap[root] = heap[child];
+        heap[child] = swap;
+    }
+}
+
+static void sort_positions(uint32_t *positions, uint64_t count)
+{
+    for (uint64_t i = count / 2; i-- > 0;) sink(positions, i, count);
+    for (uint64_t end = count; end-- > 1;) {
+        uint32_t last = positions[end];
+        positions[end] = positions[0];
+        positions[0] = last;
+        sink(positions, 0, end);
+    }
+}
+
+static td_status sort_exclusions(td_searcher *searcher, td__scan *scan, uint64_t queries,
+                                 td_error *err)
+{
+    td_status status = TD_OK;
+    const uint64_t *offsets = scan->search->exclude_offsets;
+    uint64_t total = offsets[queries];
+    TD_TRY(td__grow(&searcher->exclude, searcher->context, total, sizeof *searcher->exclude, err));
+    memcpy(searcher->exclude, scan->search->exclude, (size_t)total * sizeof *searcher->exclude);
+    for (uint64_t q = 0; q < queries; q++) {
+        sort_positions(searcher->exclude + offsets[q], offsets[q + 1] - offsets[q]);
+    }
+    scan->exclude = searcher->exclude;
+done:
+    return status;
+}
+
+/* --- the search itself */
+
+static void finish_query(search_call *call, td__topk *top, uint64_t query)
+{
+    td_hit *hits = call->hits + query * call->scan.search->k;
+    call->counts[query] = (uint32_t)td__topk_finish(top, hits);
+    for (uint64_t i = call->counts[query]; i < call->scan.search->k; i++) {
+        hits[i] = (td_hit){.position = TD_NONE, .score = -INFINITY};
+    }
+}
+
+static uint32_t block_size(const search_call *call, uint64_t first)
+{
+    uint64_t left = call->queries - first;
+    return left < call->block ? (uint32_t)left : call->block;
+}
+
+static void search_block(void *state, uint64_t block, uint32_t worker)
+{
+    search_call *call = state;
+    td__scanner *scanner = &call->scanners[worker];
+    uint64_t first = block * call->block;
+    uint32_t count = block_size(call, first);
+    td__scanner_start(scanner, &call->scan, first, count, call->capacity);
+    td__scanner_run(scanner, &call->scan, first, count, 0, td__panel_count(call->scan.index->count));
+    for (uint32_t i = 0; i < count; i++) finish_query(call, &scanner->top[i], first + i);
+}
+
+static void search_span(void *state, uint64_t block, uint32_t worker)
+{
+    search_call *call = state;
+    uint64_t panels = td__panel_count(call->scan.index->count), panel = block * call->span;
+    uint64_t end = panels - panel < call->span ? panels : panel + call->span;
+    td__scanner_run(&call->scanners[worker], &call->scan, call->first, call->count, panel, end);
+}
+
+static void merge(search_call *call, uint32_t workers)
+{
+    for (uint32_t i = 0; i < call->count; i++) {
+        td__topk *top = &call->scanners[0].top[i];
+        for (uint32_t w = 1; w < workers; w++) {
+            const td__topk *other = &call->scanners[w].top[i];
+            for (uint64_t j = 0; j < other->count; j++) td__topk_push(top, other->keys[j]);
+        }
+        finish_query(call, top, call->first + i);
+    }
+}
+
+/* All threads on one block of queries. */
+static void search_few(search_call *call, td_context *context, uint32_t workers)
+{
+    uint64_t panels = td__panel_count(call->scan.index->count);
+    uint64_t panel_work = (uint64_t)call->count * call->scan.heads * call->scan.index->dim * TD__PANEL;
+    call->span = SPAN_WORK / panel_work + 1;
+    for (uint32_t w = 0; w < workers; w++) {
+        td__scanner_start(&call->scanners[w], &call->scan, call->first, call->count, call->capacity);
+    }
+    td__parallel_for(context, td__block_count(panels, call->span), search_span, call);
+    merge(call, workers);
+}
+
+static void search_all(search_call *call, td_context *context)
+{
+    uint32_t threads = td_context_threads(context);
+    uint64_t blocks = td__block_count(call->queries, call->block);
+    if (blocks >= 2 * (uint64_t)threads || threads == 1) {
+        td__parallel_for(context, blocks, search_block, call);
+        return;
+    }
+    for (call->first = 0; call->first < call->queries; call->first += call->count) {
+        call->count = block_size(call, call->first);
+        search_few(call, context, threads);
+    }
+}
+
+/* Sizes of the call, and scratch for it. */
+static td_status prepare(td_searcher *searcher, search_call *call, td_error *err)
+{
+    td_status status = TD_OK;
+    const td_index *index = searcher->index;
+    uint32_t threads = td_context_threads(searcher->context);
+    uint64_t k = call->scan.search->k < index->count ? call->scan.search->k : index->count;
+    call->capacity = td__topk_capacity(k, index->count);
+    uint64_t fit = call->capacity == 0 ? TD__QUERY_BLOCK : KEYS_MAX / call->capacity;
+    call->block = fit >= TD__QUERY_BLOCK ? TD__QUERY_BLOCK : fit == 0 ? 1 : (uint32_t)fit;
+    uint64_t blocks = td__block_count(call->queries, call->block); /* all of about one size */
+    if (blocks > 0) call->block = (uint32_t)td__block_count(call->queries, blocks);
+    uint64_t keys = call->block * call->capacity;
+    TD_TRY(td__grow(&searcher->keys, searcher->context, threads * keys, sizeof *searcher->keys, err));
+    for (uint32_t w = 0; w < threads; w++) searcher->scanners[w].keys = searcher->keys + w * keys;
+done:
+    return status;
+}
+
+td_status td_searcher_search(td_searcher *searcher, const td_vectors *queries,
+                             const td_search *search, td_hit *hits, uint32_t *counts, td_error *err)
+{
+    td_status status = TD_OK;
+    const td_index *index = searcher->index;
+    bool sorted;
+    search_call call = {
+        .scan = {.index = index, .kernels = searcher->context->kernels, .queries = queries->data,
+                 .heads = td__heads(queries), .search = search, .exclude = search->exclude},
+        .scanners = searcher->scanners,
+        .queries = queries->rows,
+        .hits = hits,
+        .counts = counts,
+    };
+    TD_TRY(check_queries(index, queries, err));
+    TD_TRY(check_k(search, queries->rows, err));
+    TD_TRY(check_bias(index, search->bias, err));
+    TD_TRY(check_exclusions(index, search, queries->rows, &sorted, err));
+    if (!sorted) TD_TRY(sort_exclusions(searcher, &call.scan, queries->rows, err));
+    TD_TRY(prepare(searcher, &call, err));
+    search_all(&call, searcher->context);
+done:
+    return status;
+}

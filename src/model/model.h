@@ -1,0 +1,48 @@
+/* model.h -- inside of a model.
+ *
+ * Serves: stages 3, 5 and 6. model_build.c makes one from a dataset, model_file.c from a file; model.c
+ * answers questions; model_check.c states what holds between the parts. */
+#ifndef TD_MODEL_MODEL_H
+#define TD_MODEL_MODEL_H
+
+#include "base/limits.h"
+#include "model/tower.h"
+
+struct td_model {
+    td_context *context;
+    td_model_options options;
+    td_vocab *queries;    /* owned; position = row of the query tower's table */
+    td_vocab *candidates; /* owned; position = row of the candidate tower's table */
+    td__tower query_tower, candidate_tower;
+    uint64_t *counts;       /* [candidates] training rows of each */
+    uint64_t *seen_offsets; /* [queries + 1] */
+    uint32_t *seen;         /* [seen_offsets[queries]] ascending within a query */
+    uint64_t *title_offsets; /* [candidates + 1]; NULL: no titles at all */
+    char *title_bytes;       /* [title_offsets[candidates]] each with its NUL; empty: no title */
+};
+
+/* An empty model of these options, to be filled. The options are checked. */
+TD_MUST_CHECK td_status td__model_create_empty(td_model **out, td_context *context,
+                                               const td_model_options *options, td_error *err);
+
+/* Towers of the right size for the model's vocabularies; random weights, or as they come, to be
+ * loaded. */
+TD_MUST_CHECK td_status td__model_create_towers(td_model *model, bool random_weights,
+                                                td_error *err);
+
+enum { TD__PARAMETER_NAME_MAX = 48 }; /* leaves room in TD__NAME_MAX for a checkpoint's groups */
+
+/* All weights, query tower first; NULL past the end. `name` [TD__PARAMETER_NAME_MAX] receives the name
+ * of the tensor in files, "query_tower/embedding"; may be NULL. */
+td__parameter *td__model_parameter(const td_model *model, uint32_t index, char *name);
+uint32_t td__model_parameters(const td_model *model); /* how many */
+
+/* Row of each id of `vocab` in the table of the query (or candidate) tower, unknown ones by their
+ * hash. `rows` [td_vocab_count(vocab)] is filled. */
+void td__model_query_rows(const td_model *model, const td_vocab *vocab, uint32_t *rows);
+void td__model_candidate_rows(const td_model *model, const td_vocab *vocab, uint32_t *rows);
+
+/* NUMERIC, with the place, if a weight is not finite. */
+TD_MUST_CHECK td_status td__model_check_finite(const td_model *model, td_error *err);
+
+#endif
