@@ -15,6 +15,8 @@
 /* Candidates per packed panel: 3 registers of 16, 6 of 8 or 12 of 4 floats. */
 enum { TD__PANEL = 48 };
 
+struct td__softmax_kernels; /* softmax_tiles.h */
+
 typedef struct td__kernels {
     const char *name;
     bool (*available)(void); /* processor and operating system */
@@ -36,6 +38,8 @@ typedef struct td__kernels {
      * always passes: the slow path behind decides. scores [row_count, TD__PANEL] aligned to 64 bytes;
      * thresholds, masks [row_count]. */
     void (*above)(const float *scores, uint32_t row_count, const float *thresholds, uint64_t *masks);
+
+    const struct td__softmax_kernels *softmax; /* the loops of the training engine */
 } td__kernels;
 
 /* Sets compiled into this library, weakest first; the first is always available. */

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "kernel/kernel.h"
+#include "kernel/softmax_tiles.h"
 
 #include "base/poison.h"
 
@@ -60,4 +61,5 @@ const td__kernels td__kernels_ref = {
     .axpy = axpy,
     .score_panel = score_panel,
     .above = above,
+    .softmax = &td__softmax_ref,
 };

@@ -1,0 +1,109 @@
+/* peak.c -- loops that do nothing but multiply-adds or loads.
+ *
+ * Serves: the benchmarks. Independent chains in inline assembly, so that no compiler can shorten them:
+ * more than latency times units, and few enough to stay in registers. */
+#include "peak.h"
+
+#include <string.h>
+
+#include "base/pool.h"
+#include "measure.h"
+
+enum { FMA_ROUNDS = 200000, CHAINS = 12 };
+
+typedef struct reading {
+    const float *array;
+    uint64_t floats, threads;
+    float sum[256];
+} reading;
+
+#if defined(__x86_64__)
+#define ASM12(line, width)                                                                         \
+    line(0, width) line(1, width) line(2, width) line(3, width) line(4, width) line(5, width)      \
+    line(6, width) line(7, width) line(8, width) line(9, width) line(10, width) line(11, width)
+#define FMA_LINE(n, width) "vfmadd231ps %%" #width "14,%%" #width "15,%%" #width #n "\n\t"
+#define ZERO_LINE(n, width) "vxorps %%xmm" #n ",%%xmm" #n ",%%xmm" #n "\n\t"
+#define CLOBBERS                                                                                   \
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",        \
+        "xmm11", "xmm14", "xmm15"
+#define FMA_LOOP(width)                                                                            \
+    __asm__ volatile(ASM12(ZERO_LINE, xmm) ZERO_LINE(14, xmm) ZERO_LINE(15, xmm) "1:\n\t"          \
+                     ASM12(FMA_LINE, width) "sub $1,%0\n\tjnz 1b\n\tvzeroupper"                    \
+                     : "+r"(rounds) : : CLOBBERS, "cc")
+
+static void fma_avx2(uint64_t rounds)
+{
+    FMA_LOOP(ymm);
+}
+
+static void fma_avx512(uint64_t rounds)
+{
+    FMA_LOOP(zmm);
+}
+#endif
+
+static void fma_plain(uint64_t rounds)
+{
+    volatile float keep;
+    float sum[CHAINS] = {0}, a = 1.0f, b = 0.5f;
+    for (uint64_t i = 0; i < rounds; i++) {
+        for (int c = 0; c < CHAINS; c++) sum[c] = __builtin_fmaf(a, b, sum[c]);
+    }
+    for (int c = 0; c < CHAINS; c++) keep = sum[c];
+    (void)keep;
+}
+
+typedef struct fma_loop {
+    void (*run)(uint64_t rounds);
+    uint32_t lanes;
+} fma_loop;
+
+static fma_loop loop_of(const td_context *context)
+{
+#if defined(__x86_64__)
+    const char *name = td_context_kernel(context);
+    if (strcmp(name, "avx2") == 0) return (fma_loop){fma_avx2, 8};
+    if (strncmp(name, "avx512", 6) == 0) return (fma_loop){fma_avx512, 16};
+#else
+    (void)context;
+#endif
+    return (fma_loop){fma_plain, 1};
+}
+
+static void fma_block(void *state, uint64_t block, uint32_t worker)
+{
+    (void)block;
+    (void)worker;
+    ((const fma_loop *)state)->run(FMA_ROUNDS);
+}
+
+double bench_fma_rate(td_context *context)
+{
+    fma_loop loop = loop_of(context);
+    uint32_t threads = td_context_threads(context);
+    double begin = bench_now();
+    td__parallel_for(context, threads, fma_block, &loop);
+    return 2.0 * CHAINS * loop.lanes * FMA_ROUNDS * threads / (bench_now() - begin);
+}
+
+static void read_block(void *state, uint64_t block, uint32_t worker)
+{
+    reading *r = state;
+    (void)worker;
+    uint64_t count = r->floats / r->threads;
+    const float *at = r->array + block * count;
+    float sum[16] = {0};
+    for (uint64_t i = 0; i + 16 <= count; i += 16) {
+        for (uint64_t l = 0; l < 16; l++) sum[l] += at[i + l];
+    }
+    for (uint64_t l = 1; l < 16; l++) sum[0] += sum[l];
+    r->sum[block] = sum[0];
+}
+
+double bench_read_rate(td_context *context, const float *array, uint64_t floats)
+{
+    reading r = {.array = array, .floats = floats, .threads = td_context_threads(context)};
+    double begin = bench_now();
+    td__parallel_for(context, r.threads, read_block, &r);
+    return (double)floats * sizeof(float) / (bench_now() - begin);
+}

@@ -1,0 +1,79 @@
+/* softmax.h -- loss and gradients of a softmax over the scores of rows against columns, without ever
+ * holding all scores.
+ *
+ * Serves: stage 4, and the training step. One rectangular kernel: rows [U, d] (query vectors) against
+ * columns [K, d] (candidate vectors) with a bias per column, and entries (row, column, weight), the
+ * positives. In-batch, extra negatives, a bank of older vectors, a whole catalogue, users with all
+ * their interactions: they only differ in which rows, columns and biases are given.
+ *
+ *     a[r][k] = <row r, column k> / temperature + bias[k]
+ *     loss    = sum over entries b = (r, k) of  weight[b] * (ln Z[b] - a[r][k])
+ *
+ * De-duplication. `copies[k]` = n says that column k stands for n equal columns of the batch, and the
+ * entries of a row may be any number, so rows and columns can be the distinct ones of a batch. Loss
+ * and gradients are those of the batch with all its repetitions: Z[b] = sum over k of n[k] exp(a[r][k]),
+ * and with `remove_copies` without the n - 1 copies of the entry's own column (accidental hits). The
+ * gradient of a column is the sum over its copies.
+ *
+ * How it works: docs/speed.md, softmax.c. The cost is 3 products of U x K x d and one exp a score.
+ * Same bits for any number of threads, and for all kernel sets. */
+#ifndef TD_KERNEL_SOFTMAX_H
+#define TD_KERNEL_SOFTMAX_H
+
+#include "base/context.h"
+#include "base/status.h"
+
+/* Workspace. One thread at a time; the context's threads share the work. */
+typedef struct td__softmax td__softmax;
+
+/* The largest batch that will come. */
+typedef struct td__softmax_shape {
+    uint32_t rows, columns, entries, dim;
+} td__softmax_shape;
+
+/* Vectors as they lie in memory: vector i is data[i], or data[index[i]] of a table. */
+typedef struct td__softmax_side {
+    const float *data;     /* [count or more, dim] */
+    const uint32_t *index; /* [count] or NULL */
+    uint32_t count;
+} td__softmax_side;
+
+typedef struct td__softmax_batch {
+    td__softmax_side rows, columns;
+    float temperature;
+    const float *bias;            /* [columns.count] or NULL: 0; finite */
+    const uint32_t *copies;       /* [columns.count] >= 1, or NULL: 1 */
+    const uint32_t *entry_offset; /* [rows.count + 1]: entries of row r; or NULL: one a row */
+    const uint32_t *entry_column; /* [entries]; or NULL: entry b is column b */
+    const float *entry_weight;    /* [entries] or NULL: 1 */
+    float weight_scale;           /* of all weights: 1 for a sum, 1 / B for a mean */
+    bool remove_copies; /* weights must not be negative then */
+    /* Columns that are the same candidate without having been made one: next[k] is the next of column
+     * k's ring, k itself if it is alone. The others of the ring leave the rows whose entry k is. For
+     * rows with one entry each. NULL: none. */
+    const uint32_t *ring_next; /* [columns.count] */
+} td__softmax_batch;
+
+typedef struct td__softmax_result {
+    double loss;
+    double d_temperature;
+    float *entry_loss; /* [entries] or NULL, filled */
+    float *d_rows;     /* [rows.count, dim] or NULL, filled */
+    float *d_columns;  /* [columns.count, dim] or NULL, filled */
+    uint32_t repeated; /* strips whose scores were far above their positives: scored again */
+} td__softmax_result;
+
+/* Everything compute needs is allocated here: td__softmax_bytes. */
+TD_MUST_CHECK td_status td__softmax_create(td__softmax **out, td_context *context,
+                                           const td__softmax_shape *shape, td_error *err);
+void td__softmax_free(td__softmax *softmax);
+
+/* Bytes of workspace, up to a few kilobytes: 40 K d for columns, panels and partial gradients,
+ * 512 K T for the strips of T threads, 8 for each entry. There is no U x K term. */
+uint64_t td__softmax_bytes(const td__softmax_shape *shape, uint32_t threads);
+
+/* NUMERIC with the row if a score or the loss is not finite. Allocates nothing. */
+TD_MUST_CHECK td_status td__softmax_compute(td__softmax *softmax, const td__softmax_batch *batch,
+                                            td__softmax_result *result, td_error *err);
+
+#endif
