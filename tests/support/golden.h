@@ -1,7 +1,6 @@
 /* golden.h -- cases of a golden file: what the real TFRS or Keras got, with what it was given.
  *
- * tests/golden/README.md has the naming. Everything is borrowed from the file until golden_close.
- */
+ * tests/golden/README.md has the naming. Pointers are borrowed from the file until golden_close. */
 #ifndef TANDEM_TESTS_GOLDEN_H
 #define TANDEM_TESTS_GOLDEN_H
 

@@ -236,8 +236,7 @@ static void huge_logits_do_not_overflow(void **state)
     assert_true(result.loss == 1000 && gradient[0] == 0.5f && gradient[1] == -0.5f);
 }
 
-/* Where targets do not sum to one, TensorFlow's gradient is P - y; that of the loss is P sum y - y.
- */
+/* TensorFlow's gradient is always P - y; that of the loss is P sum y - y. */
 static void targets_need_not_sum_to_one(void **state)
 {
     (void)state;

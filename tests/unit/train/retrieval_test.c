@@ -1,5 +1,4 @@
-/* retrieval_test.c -- the retrieval task against float64, finite differences, and its own promises.
- */
+/* retrieval_test.c -- the retrieval task against float64, finite differences and its promises. */
 #include "support/option_table.h"
 #include "support/retrieval_oracle.h"
 
