@@ -460,6 +460,33 @@ static void same_bits_for_any_number_of_threads(void **state)
     random_batch_free(&random);
 }
 
+static void same_bits_on_every_kernel_set(void **state)
+{
+    (void)state;
+    td_error err = {0};
+    random_batch random = random_batch_make(22, 90, 37, WITH_ALL - 1 - WITH_POSITIVES);
+    const td_retrieval_batch *batch = &random.batch;
+    size_t candidates = (size_t)batch->candidates * batch->dim * sizeof(float);
+    td_retrieval_result first = result_make(batch), again = result_make(batch);
+    const char *name;
+    bool available;
+    for (uint32_t i = 0; td_kernel_describe(i, &name, &available); i++) {
+        if (!available) continue;
+        td_context *context;
+        td_context_options wanted = {.threads = 2, .kernel = name};
+        assert_ok(td_context_create(&context, &wanted, &err));
+        assert_ok(compute_once(context, batch, &random.options, i == 0 ? &first : &again, &err));
+        td_context_free(context);
+        if (i == 0) continue;
+        assert_memory_equal(first.d_candidate, again.d_candidate, candidates);
+        assert_memory_equal(first.row_loss, again.row_loss, batch->queries * sizeof(float));
+        assert_true(first.loss == again.loss);
+    }
+    result_free(&first);
+    result_free(&again);
+    random_batch_free(&random);
+}
+
 static void smaller_batches_fit_a_larger_task(void **state)
 {
     (void)state;
@@ -678,6 +705,7 @@ int main(void)
         cmocka_unit_test(weights_of_zero_give_zero),
         cmocka_unit_test(reductions_differ_by_the_number_of_rows),
         cmocka_unit_test(same_bits_for_any_number_of_threads),
+        cmocka_unit_test(same_bits_on_every_kernel_set),
         cmocka_unit_test(smaller_batches_fit_a_larger_task),
         cmocka_unit_test(compute_allocates_nothing),
         cmocka_unit_test(memory_has_no_b_times_c_term),
