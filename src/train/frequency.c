@@ -13,8 +13,8 @@
  * start at `initial_gap`, sightings at step 0. A bucket counts once a step: an id that occurs twice
  * in a batch would else shrink its gap by a sample of 0. */
 #include "base/memory.h"
-#include "base/options.h"
 #include "base/random.h"
+#include "train/frequency_options.h"
 
 #include "base/poison.h"
 
@@ -31,14 +31,7 @@ struct td_frequency {
 };
 
 static const td_option rows[] = {
-    TD__OPTION_U32(td_frequency_options, buckets, "frequency-buckets", "1048576", 1, 1u << 31, "N",
-                   "buckets of each hash array"),
-    TD__OPTION_U32(td_frequency_options, arrays, "frequency-arrays", "2", 1, 16, "N",
-                   "hash arrays, the largest gap of them counts"),
-    TD__OPTION_F32(td_frequency_options, learning_rate, "frequency-rate", "0.01", 1e-6, 1, "ALPHA",
-                   "share of a new gap in the moving average"),
-    TD__OPTION_F32(td_frequency_options, initial_gap, "frequency-gap", "100", 1, 1e9, "STEPS",
-                   "gap of an id before it is first seen"),
+    TD__FREQUENCY_OPTION_ROWS(td_frequency_options, ),
 };
 static const td_option_table table = TD__OPTION_TABLE("frequency", td_frequency_options, rows);
 

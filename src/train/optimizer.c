@@ -118,6 +118,11 @@ void td_optimizer_free(td_optimizer *optimizer)
     td__free(context, optimizer);
 }
 
+td_status td__optimizer_reserve(td_optimizer *optimizer, uint64_t count, td_error *err)
+{
+    return td__row_groups_reserve(&optimizer->groups, count, err);
+}
+
 /* --- a step */
 
 typedef struct step_job {

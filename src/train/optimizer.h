@@ -37,6 +37,10 @@
         TD__OPTION_F32(type, at decay_rate, "decay-rate", "0.1", 0, 1e6, "RATE",                   \
                        "of the schedule: what is left after the decay steps")
 
+/* Room for steps of up to `count` gradients: they then allocate nothing. */
+TD_MUST_CHECK td_status td__optimizer_reserve(td_optimizer *optimizer, uint64_t count,
+                                              td_error *err);
+
 /* Steps done so far. */
 uint64_t td__optimizer_steps(const td_optimizer *optimizer);
 

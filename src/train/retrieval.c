@@ -7,8 +7,8 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/options.h"
 #include "train/check_numbers.h"
+#include "train/retrieval_options.h"
 #include "train/retrieval_plain.h"
 
 #include "base/poison.h"
@@ -21,16 +21,7 @@ struct td_retrieval {
 };
 
 static const td_option rows[] = {
-    TD__OPTION_F32(td_retrieval_options, temperature, "temperature", "1", 1e-6, 1e6, "T",
-                   "divide the scores by this number"),
-    TD__OPTION_BOOL(td_retrieval_options, remove_accidental_hits, "remove-accidental-hits", "false",
-                    "leave out negatives that are the row's own positive again"),
-    TD__OPTION_U32(td_retrieval_options, hard_negatives, "hard-negatives", "0", 0, TD__U32_MAX, "N",
-                   "keep the N best-scored negatives of each row, 0 keeps all"),
-    TD__OPTION_F32(td_retrieval_options, label_smoothing, "label-smoothing", "0", 0, 1, "SHARE",
-                   "share of the label that is spread over all candidates"),
-    TD__OPTION_CHOICE(td_retrieval_options, reduction, "reduction", "sum", "sum|mean|none",
-                      "how the losses of a batch become one number"),
+    TD__RETRIEVAL_OPTION_ROWS(td_retrieval_options, , "false"),
 };
 static const td_option_table table = TD__OPTION_TABLE("retrieval", td_retrieval_options, rows);
 

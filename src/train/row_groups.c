@@ -33,7 +33,7 @@ void td__row_groups_clear(td__row_groups *groups)
     *groups = (td__row_groups){0};
 }
 
-static td_status reserve(td__row_groups *groups, uint64_t count, td_error *err)
+td_status td__row_groups_reserve(td__row_groups *groups, uint64_t count, td_error *err)
 {
     td_status status = TD_OK;
     td_context *context = groups->context;
@@ -67,7 +67,7 @@ td_status td__row_groups_make(td__row_groups *groups, const uint32_t *touched, u
 {
     td_status status = TD_OK;
     groups->count = 0;
-    TD_TRY(reserve(groups, count, err));
+    TD_TRY(td__row_groups_reserve(groups, count, err));
     for (uint32_t i = 0; i < count; i++) {
         TD_FAIL_IF(touched[i] >= groups->rows, err, ERR_ARGUMENT,
                    "gradient %u belongs to row %u; there are %llu rows", i, touched[i],

@@ -24,6 +24,10 @@ TD_MUST_CHECK td_status td__row_groups_init(td__row_groups *groups, td_context *
                                             uint64_t rows, td_error *err);
 void td__row_groups_clear(td__row_groups *groups);
 
+/* Room for `count` gradients. LIMIT for more than 2^32 - 2. */
+TD_MUST_CHECK td_status td__row_groups_reserve(td__row_groups *groups, uint64_t count,
+                                               td_error *err);
+
 /* Group touched [count]. Allocates nothing once count has been as large before. ARGUMENT, with the
  * position, for a row that is not there; LIMIT for more than 2^32 - 2 gradients. */
 TD_MUST_CHECK td_status td__row_groups_make(td__row_groups *groups, const uint32_t *touched,
