@@ -1,0 +1,29 @@
+/* step.h -- one step of training: gather, loss, backward, update.
+ *
+ * Serves: stage 5. In: a batch. Out: changed weights and the loss.
+ * The towers run on the distinct rows of a batch only. The retrieval task sees every interaction; its
+ * gradients are added up per distinct row, in the order of the batch, before they go back. */
+#ifndef TD_TRAIN_STEP_H
+#define TD_TRAIN_STEP_H
+
+#include "train/batches.h"
+
+/* Everything a step needs, allocated once: O(batch * width) floats and the optimizers' states.
+ * One thread at a time; the context's threads share the work. */
+typedef struct td__step td__step;
+
+/* `batch_max`: interactions of the largest batch. */
+TD_MUST_CHECK td_status td__step_create(td__step **out, td_model *model,
+                                        const td_train_options *options, uint32_t batch_max,
+                                        td_error *err);
+void td__step_free(td__step *step);
+
+/* Run one batch: the model's weights change. `loss` receives the sum of weight * loss over its rows,
+ * whatever the reduction. NUMERIC if it is not finite; the weights are then as before. */
+TD_MUST_CHECK td_status td__step_run(td__step *step, const td__batch *batch, double learning_rate,
+                                     double *loss, td_error *err);
+
+/* Optimizer of parameter `index` of the model (td__model_parameter). */
+td_optimizer *td__step_optimizer(td__step *step, uint32_t index);
+
+#endif

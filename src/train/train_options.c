@@ -1,0 +1,49 @@
+/* train_options.c -- the options of a training, one flat table with those of its parts.
+ *
+ * Serves: stage 5. */
+#include "train/frequency_options.h"
+#include "train/optimizer.h"
+#include "train/retrieval_options.h"
+#include "base/poison.h"
+
+static const td_option rows[] = {
+    TD__OPTION_U32(td_train_options, epochs, "epochs", "20", 1, TD__U32_MAX, "N",
+                   "times through the training rows, at most"),
+    TD__OPTION_U32(td_train_options, batch_size, "batch-size", "4096", 1, 16777216, "N",
+                   "rows of a step; each is a negative for the others"),
+    TD__RETRIEVAL_OPTION_ROWS(td_train_options, loss., "true"),
+    TD__OPTION_CHOICE(td_train_options, sampling_correction, "sampling-correction", "counts",
+                      "none|counts|streaming",
+                      "where the sampling probabilities of the candidates come from"),
+    TD__FREQUENCY_OPTION_ROWS(td_train_options, frequency.),
+    TD__OPTIMIZER_OPTION_ROWS(td_train_options, optimizer.),
+    TD__OPTION_CHOICE(td_train_options, shuffle, "shuffle", "epoch", "epoch|once|none",
+                      "when the rows get a new order; once: the same batches each epoch"),
+    TD__OPTION_U64(td_train_options, seed, "seed", "42", 0, TD__U64_MAX, "SEED",
+                   "the order of the rows is a function of it"),
+    TD__OPTION_U32(td_train_options, patience, "patience", "3", 0, TD__U32_MAX, "N",
+                   "stop after N epochs without gain on the validation part; 0: never"),
+    TD__OPTION_CHOICE(td_train_options, monitor, "monitor", "ndcg", "ndcg|recall|hit-rate|mrr",
+                      "what counts as gain on the validation part"),
+    TD__OPTION_U32(td_train_options, monitor_k, "monitor-k", "10", 1, 1e6, "K",
+                   "results per query that the monitor looks at"),
+    TD__OPTION_BOOL(td_train_options, restore_best, "restore-best", "true",
+                    "end with the weights of the best epoch on the validation part"),
+    TD__OPTION_TEXT(td_train_options, checkpoint, "checkpoint", NULL, "FILE",
+                    "rewritten after each epoch, to go on from after an interruption"),
+    TD__OPTION_BOOL(td_train_options, resume, "resume", "false",
+                    "go on from the checkpoint if it is there"),
+    TD__OPTION_TEXT(td_train_options, log, "log", NULL, "FILE", "JSON lines, one an epoch"),
+};
+
+static const td_option_table table = TD__OPTION_TABLE("train", td_train_options, rows);
+
+const td_option_table *td_train_option_table(void)
+{
+    return &table;
+}
+
+void td_train_options_init(td_train_options *options)
+{
+    td_options_init(&table, options);
+}
