@@ -13,9 +13,8 @@
 
 enum {
     FIRST_FIELDS = 64,
-    SAMPLE_BYTES = 64 << 10,
     QUOTED_BYTES_MAX = 60,      /* of a field, in messages */
-    RECORD_BYTES_MAX = 64 << 20 /* more than any list; an open quote must not eat all memory */
+    RECORD_BYTES_MAX = 16 << 20 /* two million ids; an open quote must not eat all memory */
 };
 
 /* A piece of a field for a message: printable, not too long. `text` [QUOTED_BYTES_MAX + 4]. */
@@ -66,12 +65,6 @@ static td_status fail_line(const td__table *table, td_error *err, const char *co
 
 static td_status read_on(td__table *table, td_error *err)
 {
-    if (table->window.count - table->at > RECORD_BYTES_MAX) {
-        return td__fail_at(err, TD_ERR_LIMIT, table->lines + 1, table->window.offset + table->at,
-                           "%s:%llu: a line of more than %d MiB; is a quote not closed?",
-                           table->path, (unsigned long long)(table->lines + 1),
-                           RECORD_BYTES_MAX >> 20);
-    }
     uint64_t before = table->window.offset + table->window.count;
     td_status status = td__text_input_slide(table->input, table->at, &table->window, err);
     if (status != TD_OK) return status;
@@ -80,10 +73,22 @@ static td_status read_on(td__table *table, td_error *err)
     return TD_OK;
 }
 
-static td__record_state parse(td__table *table)
+static td__record_state parse(td__table *table, bool last)
 {
     return td__record_parse(&table->record, table->dialect, table->window.bytes + table->at,
-                            table->window.count - table->at, table->window.last);
+                            table->window.count - table->at, last);
+}
+
+/* The record goes on behind the window. Read on, unless it is so long that something must be wrong: a
+ * quote left open is a bad record, anything else is beyond the limit. */
+static td_status read_more(td__table *table, td__record_state *state, td_error *err)
+{
+    if (table->window.count - table->at < RECORD_BYTES_MAX) return read_on(table, err);
+    *state = parse(table, true);
+    if (*state == TD__RECORD_BAD) return TD_OK;
+    return td__fail_at(err, TD_ERR_LIMIT, table->lines + 1, table->window.offset + table->at,
+                       "%s:%llu: a line of more than %d MiB", table->path,
+                       (unsigned long long)(table->lines + 1), RECORD_BYTES_MAX >> 20);
 }
 
 /* Take the record that was parsed: check it, and move behind it. */
@@ -115,18 +120,18 @@ td_status td__table_next(td__table *table, bool *found, td_error *err)
     *found = table->held;
     table->held = false;
     while (!*found) {
-        td__record_state state = parse(table);
-        if (state == TD__RECORD_MORE) {
-            if (table->window.last) break;
-            TD_TRY(read_on(table, err));
-        } else if (table->record.count > table->record.capacity) {
+        td__record_state state = parse(table, table->window.last);
+        if (state == TD__RECORD_MORE && table->window.last) break;
+        if (state == TD__RECORD_MORE) TD_TRY(read_more(table, &state, err));
+        if (state == TD__RECORD_MORE) continue;
+        if (table->record.count > table->record.capacity) {
             TD_TRY(td__grow(&table->record.fields, table->context, table->record.count,
                             sizeof *table->record.fields, err));
             table->record.capacity = table->record.count;
-        } else {
-            TD_TRY(take_record(table, state, err));
-            *found = table->record.count > 0;
+            continue;
         }
+        TD_TRY(take_record(table, state, err));
+        *found = table->record.count > 0;
     }
 done:
     return status;
@@ -268,13 +273,10 @@ done:
 /* The first window is the sample: all of a small file, some of a large one. */
 static td_status read_sample(td__table *table, td_error *err)
 {
-    td_status status = TD_OK;
-    do TD_TRY(read_on(table, err));
-    while (!table->window.last && table->window.count < SAMPLE_BYTES);
-    if (table->window.count >= 3 && memcmp(table->window.bytes, "\xEF\xBB\xBF", 3) == 0)
-        table->at = 3;
-done:
-    return status;
+    td_status status = read_on(table, err);
+    if (status != TD_OK) return status;
+    if (table->window.count >= 3 && memcmp(table->window.bytes, "\xEF\xBB\xBF", 3) == 0) table->at = 3;
+    return TD_OK;
 }
 
 static td_status first_record(td__table *table, bool *found, td_error *err)

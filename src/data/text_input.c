@@ -255,15 +255,12 @@ td_status td__text_input_slide(td__text_input *input, size_t used, td__text_wind
     input->start += used;
     input->count -= used;
     input->offset += used;
-    if (!input->ended) {
-        size_t got;
-        TD_TRY(make_room(input, err));
+    if (!input->ended) TD_TRY(make_room(input, err));
+    while (!input->ended && input->count < input->capacity) {
         char *room = input->buffer + input->count;
-        size_t capacity = input->capacity - input->count;
-        if (input->gzip)
-            TD_TRY(read_gzip(input, room, capacity, &got, err));
-        else
-            TD_TRY(read_file(input, room, capacity, &got, err));
+        size_t got, capacity = input->capacity - input->count;
+        if (input->gzip) TD_TRY(read_gzip(input, room, capacity, &got, err));
+        else TD_TRY(read_file(input, room, capacity, &got, err));
         input->count += got;
         input->ended = got == 0;
     }

@@ -24,8 +24,9 @@ TD_MUST_CHECK td_status td__text_input_open(td__text_input **out, td_context *co
                                             const char *path, td_error *err);
 void td__text_input_close(td__text_input *input);
 
-/* Let go of the first `used` bytes and read on: the new window holds what was left and at least one
- * byte more, or is the last. IO; CORRUPT for gzip data that is damaged or ends too early. */
+/* Let go of the first `used` bytes and read on: the new window holds what was left and more behind, and
+ * is last if that is all. It is twice as long if nothing could be let go. IO; CORRUPT for gzip data
+ * that is damaged or ends too early. */
 TD_MUST_CHECK td_status td__text_input_slide(td__text_input *input, size_t used,
                                              td__text_window *window, td_error *err);
 

@@ -235,6 +235,43 @@ static void an_open_quote_costs_one_line(void **state)
     td_dataset_free(dataset);
 }
 
+/* A text of 20 MiB: `first`, then lines of one row. */
+static char *long_text(const char *first, const char *line, size_t *count)
+{
+    size_t bytes = strlen(line);
+    char *text = malloc(20 << 20);
+    assert_non_null(text);
+    *count = (size_t)snprintf(text, 20 << 20, "%s", first);
+    while (*count + bytes < 20 << 20) {
+        memcpy(text + *count, line, bytes);
+        *count += bytes;
+    }
+    return text;
+}
+
+static void lines_beyond_all_measure(void **state)
+{
+    (void)state;
+    size_t count;
+    td_dataset *dataset;
+    td_read_report report;
+    td_read_options options = defaults();
+    options.format = TD_FORMAT_CSV;
+    options.skip_bad_lines = true;
+    char *text = long_text("a,x\nb,\"y\n", "c,zzzzzzzzzzzzzzzzzzzzzzzzzzzzz\n", &count);
+    assert_ok(read_path(&dataset, test_file("open.csv", text, count), &options, &report));
+    assert_int_equal(report.bad_lines, 1);
+    assert_int_equal(report.rows, report.lines - 1);
+    assert_non_null(strstr(report.first_bad, ":2: a quote is opened and not closed"));
+    td_dataset_free(dataset);
+    free(text);
+    text = long_text("a,x\nb,", "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy", &count);
+    assert_fails(read_path(&dataset, test_file("open.csv", text, count), &options, &report),
+                 TD_ERR_LIMIT, ":2: a line of more than 16 MiB");
+    free(text);
+    remove(test_path("open.csv"));
+}
+
 static void ids_may_hold_all_but_nul(void **state)
 {
     (void)state;
@@ -422,6 +459,7 @@ int main(void)
         cmocka_unit_test(ratings_have_a_minimum),
         cmocka_unit_test(bad_lines_are_told_or_counted),
         cmocka_unit_test(an_open_quote_costs_one_line),
+        cmocka_unit_test(lines_beyond_all_measure),
         cmocka_unit_test(ids_may_hold_all_but_nul),
         cmocka_unit_test(latin1_becomes_utf8),
         cmocka_unit_test(bad_lists_leave_no_trace),
