@@ -6,8 +6,8 @@
  * is skipped leaves no trace in the vocabularies. An id that is known already has been checked. */
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/container.h"
 #include "data/dataset.h"
 #include "data/number.h"
@@ -31,18 +31,11 @@ typedef struct reader {
     row_id last_query; /* only position and bytes of the text hold: files often go query by query */
     const td_progress_hook *hook;
     uint64_t bytes_done, bytes_total; /* of the files before this one; of all */
-    struct timespec begin;
+    double begin;    /* of all, in seconds */
     double reported; /* seconds from `begin` to the last report */
 } reader;
 
 /* --- progress */
-
-static double seconds_since(const struct timespec *begin)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - begin->tv_sec) + (double)(now.tv_nsec - begin->tv_nsec) * 1e-9;
-}
 
 /* The sum of the sizes, 0 if one of them has none (a pipe). */
 static uint64_t total_bytes(const char *const *paths, uint32_t count)
@@ -66,7 +59,7 @@ static bool is_saved(const char *path)
 static td_status report_progress(reader *r, uint64_t done, bool force, td_error *err)
 {
     if (r->hook == NULL || r->hook->report == NULL) return TD_OK;
-    double seconds = seconds_since(&r->begin);
+    double seconds = td__seconds() - r->begin;
     if (!force && seconds - r->reported < 0.05) return TD_OK;
     r->reported = seconds;
     td_progress progress = {.stage = "read",
@@ -304,7 +297,7 @@ done:
 static td_status read_files(reader *r, const char *const *paths, uint32_t count, td_error *err)
 {
     td_status status = TD_OK;
-    (void)clock_gettime(CLOCK_MONOTONIC, &r->begin);
+    r->begin = td__seconds();
     r->bytes_total = total_bytes(paths, count);
     for (uint32_t i = 0; i < count; i++) {
         TD_FAIL_IF(is_saved(paths[i]), err, ERR_ARGUMENT,
