@@ -936,14 +936,17 @@ TD_API TD_MUST_CHECK td_status td_searcher_search(td_searcher *searcher, const t
 /* Owned matrix read from a file. */
 typedef struct td_matrix td_matrix;
 
-/* .npy (float32 or float64, C order, 2-D), .fvecs, .fbin, or text with one vector a line. */
+/* By the ending of the name: .npy (float32 or float64, C order, [rows, dim] or [rows, heads, dim]),
+ * .fvecs, .fbin, else text with one vector a line, numbers separated by commas, semicolons or blanks.
+ * Errors: NOT_FOUND, IO, CORRUPT (sizes that do not fit the file), PARSE (line set), UNSUPPORTED,
+ * VERSION, NUMERIC (a float64 beyond float32), LIMIT. Immutable: any number of threads. */
 TD_API TD_MUST_CHECK td_status td_matrix_read(td_matrix **out, td_context *context,
                                               const char *path, td_error *err);
 TD_API void td_matrix_free(td_matrix *matrix);
 TD_API td_vectors td_matrix_vectors(const td_matrix *matrix);
-/* .npy, float32. */
-TD_API TD_MUST_CHECK td_status td_vectors_write_npy(const td_vectors *vectors, const char *path,
-                                                    td_error *err);
+/* .npy, float32, [rows, dim], or [rows, heads, dim] if there are several heads. */
+TD_API TD_MUST_CHECK td_status td_vectors_write_npy(const td_vectors *vectors, td_context *context,
+                                                    const char *path, td_error *err);
 
 /* --- files of Tandem ------------------------------------------------------------------------- */
 
