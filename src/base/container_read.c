@@ -105,7 +105,9 @@ static td_status parse_header(td__container *container, td_error *err)
     size_t size = (size_t)(container->data_at - TD__SIZE_BYTES);
     container->header = json_loadb(header_text(container), size, JSON_REJECT_DUPLICATES, &error);
     if (container->header == NULL) {
-        if (json_error_code(&error) == json_error_out_of_memory) {
+        /* jansson has a code for a lack of memory, but often gives no reason at all instead, and
+         * sometimes that of a syntax error, which cannot be told apart. */
+        if (json_error_code(&error) == json_error_out_of_memory || error.text[0] == '\0') {
             return td__fail(err, TD_ERR_MEMORY, "out of memory for the header");
         }
         uint64_t at = error.position > 0 ? (uint64_t)error.position : 0;

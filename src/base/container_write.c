@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 
 /* jansson's dump is a block of the C library's. */
 static void free_dump(char *text)
@@ -65,6 +66,8 @@ static td_status check_new_name(const td__container_writer *writer, const char *
                TD__NAME_MAX - 1);
     TD_FAIL_IF(strcmp(name, "__metadata__") == 0, err, ERR_ARGUMENT,
                "a tensor cannot be called \"__metadata__\"");
+    TD_FAIL_IF(!td__is_utf8(name), err, ERR_ARGUMENT, "\"%.100s\" is no name: it is not UTF-8",
+               name);
     for (uint32_t i = 0; i < writer->count; i++) {
         TD_FAIL_IF(strcmp(writer->tensors[i].name, name) == 0, err, ERR_ARGUMENT,
                    "there are two tensors called \"%s\"", name);
@@ -105,15 +108,14 @@ td_status td__container_set(td__container_writer *writer, const char *key, const
         return td__fail(err, TD_ERR_ARGUMENT, "metadata \"%.100s\": keys of ours cannot be set",
                         key);
     }
-    json_t *value = json_string(text);
-    if (value == NULL) {
+    if (!td__is_utf8(key) || !td__is_utf8(text)) {
         return td__fail(err, TD_ERR_ARGUMENT, "metadata \"%.100s\" is not UTF-8 text", key);
     }
-    if (json_object_set_new(writer->metadata, key, value) == 0) return TD_OK;
-    return td__fail(err, TD_ERR_ARGUMENT, "metadata key \"%.100s\" is not UTF-8 text", key);
+    if (json_object_set_new(writer->metadata, key, json_string(text)) == 0) return TD_OK;
+    return td__fail(err, TD_ERR_MEMORY, "out of memory for metadata");
 }
 
-/* --- the header. A failure of jansson here is one of memory, or of text that is not UTF-8. */
+/* --- the header. All texts are UTF-8, so jansson fails for lack of memory only. */
 
 static bool set_text(json_t *object, const char *key, const char *text)
 {
@@ -189,8 +191,7 @@ static td_status add_tensors(const td__container_writer *writer, json_t *header,
         uint64_t start = td__aligned(offset), end = start + td__tensor_bytes(tensor);
         bool added = start == offset || add_padding(header, paddings++, offset, start);
         if (!added || !add_entry(header, tensor->name, tensor, start, end)) {
-            return td__fail(err, TD_ERR_ARGUMENT, "tensor \"%s\": the name is not UTF-8 text",
-                            tensor->name);
+            return td__fail(err, TD_ERR_MEMORY, "out of memory for the header");
         }
         offset = end;
     }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/options.h"
+#include "base/utf8.h"
 
 #include "base/poison.h"
 
@@ -75,14 +76,17 @@ static td_status add_field(json_t *object, const td_option_table *table, const t
                            const void *options, td_error *err)
 {
     char text[VALUE_TEXT] = "";
-    if (row->type != TD_OPTION_TEXT) {
+    const void *field = (const char *)options + row->offset;
+    if (row->type == TD_OPTION_TEXT) {
+        const char *const *value = field;
+        if (*value != NULL && !td__is_utf8(*value)) {
+            return td__fail(err, TD_ERR_ARGUMENT, "option %s: the text is not UTF-8", row->name);
+        }
+    } else {
         td_status status = td_options_get(table, options, row->name, text, sizeof text, err);
         if (status != TD_OK) return status;
     }
-    json_t *value = json_of_field(row, (const char *)options + row->offset, text);
-    if (value == NULL && row->type == TD_OPTION_TEXT) {
-        return td__fail(err, TD_ERR_ARGUMENT, "option %s: the text is not UTF-8", row->name);
-    }
+    json_t *value = json_of_field(row, field, text);
     return json_object_set_new(object, row->name, value) == 0 ? TD_OK : fail_memory(err);
 }
 
