@@ -7,12 +7,10 @@
 #include "base/options.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/poison.h"
 
 typedef union cell {
@@ -143,58 +141,33 @@ static bool inside_i64(const td_option *row, const cell *value)
     return row->max >= 0x1p63 || value->i64 <= (int64_t)row->max;
 }
 
-/* --- decimal numbers. strtod reads more than we allow (blanks, hexadecimal, nan), so the
- * characters are looked at first. */
-
-static bool is_infinity(const char *text)
-{
-    text += text[0] == '-' || text[0] == '+';
-    return strcmp(text, "inf") == 0 || strcmp(text, "infinity") == 0;
-}
-
-static bool is_decimal(const char *text)
-{
-    return text[0] != '\0' && strspn(text, "0123456789+-.eE") == strlen(text);
-}
+/* --- decimal numbers */
 
 static bool parse_f64(const td_option *row, const char *text, cell *value)
 {
-    char *end;
     (void)row;
-    if (!is_decimal(text) && !is_infinity(text)) return false;
-    value->f64 = strtod(text, &end);
-    return *end == '\0' && end != text && (isfinite(value->f64) || is_infinity(text));
+    return td__decimal_read_f64(text, &value->f64);
 }
 
 static bool parse_f32(const td_option *row, const char *text, cell *value)
 {
-    char *end;
     (void)row;
-    if (!is_decimal(text) && !is_infinity(text)) return false;
-    value->f32 = strtof(text, &end); /* not by way of double, which would round twice */
-    return *end == '\0' && end != text && (isfinite(value->f32) || is_infinity(text));
+    return td__decimal_read_f32(text, &value->f32);
 }
 
-/* The fewest digits that read back to the same number. */
 static int print_f64(const td_option *row, const cell *value, char *text, size_t capacity)
 {
-    char shortest[32];
+    char shortest[TD__DECIMAL_BYTES];
     (void)row;
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(shortest, sizeof shortest, "%.*g", digits, value->f64);
-        if (strtod(shortest, NULL) == value->f64) break;
-    }
+    td__decimal_print_f64(value->f64, shortest);
     return snprintf(text, capacity, "%s", shortest);
 }
 
 static int print_f32(const td_option *row, const cell *value, char *text, size_t capacity)
 {
-    char shortest[32];
+    char shortest[TD__DECIMAL_BYTES];
     (void)row;
-    for (int digits = 1; digits <= 9; digits++) {
-        snprintf(shortest, sizeof shortest, "%.*g", digits, (double)value->f32);
-        if (strtof(shortest, NULL) == value->f32) break;
-    }
+    td__decimal_print_f32(value->f32, shortest);
     return snprintf(text, capacity, "%s", shortest);
 }
 

@@ -7,9 +7,9 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/options.h"
 #include "base/utf8.h"
 
@@ -26,7 +26,8 @@ static td_status fail_memory(td_error *err)
 /* "0.1" is nicer than 0.10000000149011612, and the same float if it reads back. */
 static json_t *json_of_f32(float value, const char *text)
 {
-    double nice = strtod(text, NULL);
+    double nice = (double)value;
+    (void)td__decimal_read_f64(text, &nice);
     return json_real((float)nice == value ? nice : (double)value);
 }
 
@@ -140,7 +141,7 @@ static const char *text_of_json(const json_t *value, char *buffer)
         snprintf(buffer, VALUE_TEXT, "%lld", (long long)json_integer_value(value));
         return buffer;
     case JSON_REAL:
-        snprintf(buffer, VALUE_TEXT, "%.17g", json_real_value(value));
+        td__decimal_print_f64(json_real_value(value), buffer);
         return buffer;
     case JSON_ARRAY:
         return text_of_list(value, buffer, VALUE_TEXT) ? buffer : NULL;

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "data/number.h"
-#include "data/utf8.h"
 #include "base/poison.h"
 
 enum {

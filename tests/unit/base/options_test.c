@@ -2,6 +2,7 @@
 #include "support/option_table.h"
 
 #include <jansson.h>
+#include <locale.h>
 #include <math.h>
 
 #include "base/options.h"
@@ -66,11 +67,24 @@ static void defaults_are_those_of_the_table(void **state)
 static void values_at_the_bounds_are_taken(void **state)
 {
     static const char *const good[][2] = {
-        {"rate", "1e-6"},  {"rate", "1000000"}, {"rate", "+.5"},  {"rate", "5."},
-        {"count", "1"},    {"count", "100"},    {"count", "007"}, {"seed", "0"},
-        {"label", "-9223372036854775808"},      {"label", "9223372036854775807"},
-        {"width", "-1e300"}, {"width", "-0"},   {"open", "inf"},  {"open", "-infinity"},
-        {"open", "3e38"},  {"ks", "1000"},      {"fast", "0"},    {"kind", "plum"},
+        {"rate", "1e-6"},
+        {"rate", "1000000"},
+        {"rate", "+.5"},
+        {"rate", "5."},
+        {"count", "1"},
+        {"count", "100"},
+        {"count", "007"},
+        {"seed", "0"},
+        {"label", "-9223372036854775808"},
+        {"label", "9223372036854775807"},
+        {"width", "-1e300"},
+        {"width", "-0"},
+        {"open", "inf"},
+        {"open", "-infinity"},
+        {"open", "3e38"},
+        {"ks", "1000"},
+        {"fast", "0"},
+        {"kind", "plum"},
         {"ks", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16"},
     };
     (void)state;
@@ -85,19 +99,53 @@ static void values_at_the_bounds_are_taken(void **state)
 static void what_is_no_value_is_refused_and_changes_nothing(void **state)
 {
     static const char *const bad[][2] = {
-        {"rate", ""},         {"rate", "abc"},     {"rate", "1x"},       {"rate", " 1"},
-        {"rate", "1 "},       {"rate", "0x1p3"},   {"rate", "nan"},      {"rate", "NAN"},
-        {"rate", "inf"},      {"rate", "1e999"},   {"rate", "1e"},       {"rate", "--1"},
-        {"rate", "9e-7"},     {"rate", "1000001"}, {"rate", "0,5"},      {"rate", "."},
-        {"count", "0"},       {"count", "101"},    {"count", "-1"},      {"count", "+1"},
-        {"count", "1.0"},     {"count", ""},       {"count", "4294967297"},
-        {"seed", "18446744073709551616"},          {"seed", "-1"},
-        {"label", "9223372036854775808"},          {"label", "-9223372036854775809"},
-        {"label", "-"},       {"width", "1e301"},  {"width", "1e400"},   {"width", "inf"},
-        {"open", "nan"},      {"open", "1e39"},    {"kind", "app"},      {"kind", "apple|pear"},
-        {"kind", ""},         {"fast", "2"},       {"fast", "TRUE"},     {"fast", ""},
-        {"ks", ""},           {"ks", "1,"},        {"ks", ",1"},         {"ks", "1,,2"},
-        {"ks", "0"},          {"ks", "1001"},      {"ks", "1, 2"},       {"ks", "99999999999"},
+        {"rate", ""},
+        {"rate", "abc"},
+        {"rate", "1x"},
+        {"rate", " 1"},
+        {"rate", "1 "},
+        {"rate", "0x1p3"},
+        {"rate", "nan"},
+        {"rate", "NAN"},
+        {"rate", "inf"},
+        {"rate", "1e999"},
+        {"rate", "1e"},
+        {"rate", "--1"},
+        {"rate", "9e-7"},
+        {"rate", "1000001"},
+        {"rate", "0,5"},
+        {"rate", "."},
+        {"count", "0"},
+        {"count", "101"},
+        {"count", "-1"},
+        {"count", "+1"},
+        {"count", "1.0"},
+        {"count", ""},
+        {"count", "4294967297"},
+        {"seed", "18446744073709551616"},
+        {"seed", "-1"},
+        {"label", "9223372036854775808"},
+        {"label", "-9223372036854775809"},
+        {"label", "-"},
+        {"width", "1e301"},
+        {"width", "1e400"},
+        {"width", "inf"},
+        {"open", "nan"},
+        {"open", "1e39"},
+        {"kind", "app"},
+        {"kind", "apple|pear"},
+        {"kind", ""},
+        {"fast", "2"},
+        {"fast", "TRUE"},
+        {"fast", ""},
+        {"ks", ""},
+        {"ks", "1,"},
+        {"ks", ",1"},
+        {"ks", "1,,2"},
+        {"ks", "0"},
+        {"ks", "1001"},
+        {"ks", "1, 2"},
+        {"ks", "99999999999"},
         {"ks", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17"},
     };
     (void)state;
@@ -163,6 +211,27 @@ static void floats_round_trip_to_the_bit(void **state)
         assert_ok(td_options_set(&table, &copy, "width", text, &err));
         assert_memory_equal(&copy, &o, sizeof o);
     }
+}
+
+/* Programs that use the library may have called setlocale. Skipped where no such locale is
+ * installed (Debian: apt-get install locales, locale-gen de_DE.UTF-8). */
+static void a_decimal_comma_changes_nothing(void **state)
+{
+    (void)state;
+    if (setlocale(LC_NUMERIC, "de_DE.UTF-8") == NULL) {
+        print_message("SKIPPED: the locale de_DE.UTF-8 is not installed\n");
+        skip();
+    }
+    td_error err = {0};
+    sample o = defaults();
+    char text[32];
+    assert_true(o.width == 0.1);
+    assert_ok(td_options_set(&table, &o, "width", "0.25", &err));
+    assert_ok(td_options_get(&table, &o, "width", text, sizeof text, &err));
+    assert_string_equal(text, "0.25");
+    assert_fails(td_options_set(&table, &o, "width", "0,25", &err), TD_ERR_ARGUMENT, "width");
+    test_option_table(&table, sample);
+    setlocale(LC_NUMERIC, "C");
 }
 
 static void text_is_the_shortest_and_must_fit(void **state)
@@ -251,7 +320,8 @@ static void json_of_other_shape_is_refused_and_changes_nothing(void **state)
         {"{\"count\":3,\"ks\":[]}", "ks"},
         {"{\"count\":3,\"ks\":[1111111111,1111111111,1111111111,1111111111,1111111111,1111111111,"
          "1111111111,1111111111,1111111111,1111111111,1111111111,1111111111,1111111111,1111111111,"
-         "1111111111,1111111111,1111111111,1111111111,1111111111,1111111111]}", "ks"},
+         "1111111111,1111111111,1111111111,1111111111,1111111111,1111111111]}",
+         "ks"},
     };
     (void)state;
     td_error err = {0};
@@ -279,6 +349,7 @@ int main(void)
         cmocka_unit_test(the_sentence_says_what_is_allowed),
         cmocka_unit_test(an_unknown_name_suggests_the_nearest),
         cmocka_unit_test(floats_round_trip_to_the_bit),
+        cmocka_unit_test(a_decimal_comma_changes_nothing),
         cmocka_unit_test(text_is_the_shortest_and_must_fit),
         cmocka_unit_test(check_finds_what_was_written_into_the_struct),
         cmocka_unit_test(json_keeps_every_bit),
