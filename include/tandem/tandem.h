@@ -877,6 +877,51 @@ TD_API TD_MUST_CHECK td_status td_evaluate_popularity(td_metrics *metrics, td_co
                                                       const td_progress_hook *hook,
                                                       td_error *err);
 
+/* --- baselines -------------------------------------------------------------------------------
+ * What a model must beat. Each is learned from the training part alone, in one call without
+ * randomness, and scores all candidates for any query of it. They look at who took what, not how
+ * often: a pair counts once, sample weights are left out (but for popularity, which counts rows).
+ */
+typedef enum td_baseline_kind {
+    TD_BASELINE_POPULARITY, /* training rows of each candidate: the same list for all */
+    TD_BASELINE_ITEM_KNN,   /* sum over the query's candidates i that are among the `neighbors` most
+                             * similar ones of j: n_ij / (sqrt(n_i n_j) + shrinkage), where n counts
+                             * the queries that took i, j, or both (Deshpande & Karypis, TOIS 2004) */
+    TD_BASELINE_EASE        /* sum over the query's candidates i of B_ij; B minimises
+                             * |X - X B|^2 + regularization |B|^2 with a diagonal of zeros
+                             * (Steck, WWW 2019) */
+} td_baseline_kind;
+
+typedef struct td_baseline_options {
+    td_baseline_kind kind;
+    uint32_t neighbors;   /* item-kNN: of each candidate, the most similar others */
+    float shrinkage;      /* item-kNN: takes trust from pairs with few queries in common */
+    float regularization; /* EASE: lambda, > 0 */
+    uint64_t memory_max;  /* EASE: bytes for its matrix of N x N floats; LIMIT beyond */
+} td_baseline_options;
+
+TD_API const td_option_table *td_baseline_option_table(void);
+TD_API void td_baseline_options_init(td_baseline_options *options);
+
+/* Immutable: any number of threads. */
+typedef struct td_baseline td_baseline;
+
+/* Learn from `train`, which is borrowed and must outlive the baseline. With N candidates, time and
+ * memory are: popularity O(rows) and N; item-kNN O(sum over queries of their candidates squared) and
+ * N * neighbors pairs; EASE N^3 multiply-adds and N^2 floats (ML-1M: a second; 20 thousand candidates:
+ * minutes). `hook` may be NULL. LIMIT says how many candidates memory_max allows; NUMERIC if EASE's
+ * regularization is too small for float32; CANCELLED. The same bits for any number of threads. */
+TD_API TD_MUST_CHECK td_status td_baseline_build(td_baseline **out, td_context *context,
+                                                 const td_dataset *train,
+                                                 const td_baseline_options *options,
+                                                 const td_progress_hook *hook, td_error *err);
+TD_API void td_baseline_free(td_baseline *baseline);
+
+/* For td_evaluate: scores of all candidates of the training part, those seen included. Borrows the
+ * baseline. Queries without training rows get zeros (popularity: the list for all). ARGUMENT for a
+ * query beyond td_dataset_queries. */
+TD_API td_scorer td_baseline_scorer(const td_baseline *baseline);
+
 /* ------------------------------------------------------------------------------------------------
  * 7 index -- the nearest candidates
  * --------------------------------------------------------------------------------------------- */
