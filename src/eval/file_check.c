@@ -15,6 +15,24 @@ typedef struct kind_row {
     check_fn *check; /* NULL: the container is all that is checked */
 } kind_row;
 
+static td_status check_dataset(td_context *context, const char *path, td_error *err)
+{
+    td_dataset *dataset;
+    td_status status = td_dataset_read(&dataset, context, &path, 1, NULL, NULL, NULL, err);
+    if (status == TD_OK) status = td_dataset_check(dataset, err);
+    td_dataset_free(dataset);
+    return status;
+}
+
+static td_status check_model(td_context *context, const char *path, td_error *err)
+{
+    td_model *model;
+    td_status status = td_model_load(&model, context, path, err);
+    if (status == TD_OK) status = td_model_check(model, err);
+    td_model_free(model);
+    return status;
+}
+
 static td_status check_index(td_context *context, const char *path, td_error *err)
 {
     td_index *index;
@@ -25,8 +43,8 @@ static td_status check_index(td_context *context, const char *path, td_error *er
 }
 
 static const kind_row kinds[] = {
-    {"dataset", NULL},
-    {"model", NULL},
+    {"dataset", check_dataset},
+    {"model", check_model},
     {"index", check_index},
     {"checkpoint", NULL},
 };

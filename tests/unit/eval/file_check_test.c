@@ -30,6 +30,46 @@ static void sound_files_pass(void **state)
     td_context_free(context);
 }
 
+static void datasets_are_checked_by_their_own_rules(void **state)
+{
+    (void)state;
+    td_error err = {0};
+    td_context *context = test_context(1);
+    td_dataset *dataset;
+    const char *queries[] = {"ann", "bob"}, *candidates[] = {"x", "x"};
+    const td_interactions rows = {.rows = 2, .query_id = queries, .candidate_id = candidates};
+    const char *path = test_path("rows.tandem");
+    assert_ok(td_dataset_build(&dataset, context, &rows, &err));
+    assert_ok(td_dataset_save(dataset, path, &err));
+    assert_ok(td_file_check(context, path, &err));
+    td_dataset_free(dataset);
+    assert_fails(td_file_check(context, write_file(context, "dataset", sound), &err),
+                 TD_ERR_CORRUPT, "missing");
+    td_context_free(context);
+}
+
+static void models_are_checked_by_their_own_rules(void **state)
+{
+    (void)state;
+    td_error err = {0};
+    td_context *context = test_context(1);
+    td_dataset *dataset;
+    td_model *model;
+    const char *queries[] = {"ann", "bob"}, *candidates[] = {"x", "y"};
+    const td_interactions rows = {.rows = 2, .query_id = queries, .candidate_id = candidates};
+    const char *path = test_path("model.tandem");
+    assert_ok(td_dataset_build(&dataset, context, &rows, &err));
+    assert_ok(td_model_create(&model, context, dataset, NULL, NULL, &err));
+    assert_ok(td_model_save(model, path, &err));
+    assert_ok(td_file_check(context, path, &err));
+    td_model_free(model);
+    td_dataset_free(dataset);
+    if (td_file_check(context, write_file(context, "model", sound), &err) != TD_ERR_CORRUPT) {
+        fail_msg("a model without towers passes");
+    }
+    td_context_free(context);
+}
+
 static void damage_is_found(void **state)
 {
     (void)state;
@@ -88,6 +128,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sound_files_pass),
+        cmocka_unit_test(datasets_are_checked_by_their_own_rules),
+        cmocka_unit_test(models_are_checked_by_their_own_rules),
         cmocka_unit_test(damage_is_found),
         cmocka_unit_test(numbers_that_cannot_be_are_found),
         cmocka_unit_test(other_files_are_refused),
