@@ -42,8 +42,7 @@
 enum {
     STRIP_MAX = 128,
     PACK_COLUMNS = 384,  /* columns of a block of packing, whole panels */
-    REDUCE_COLUMNS = 96, /* columns of a block of the final sum */
-    NO_ROW = UINT32_MAX
+    REDUCE_COLUMNS = 96  /* columns of a block of the final sum */
 };
 
 /* Sums up to here leave gradients far from overflow; a row's sum is 1 at least. */
@@ -66,7 +65,7 @@ typedef struct strip {
 typedef struct group_sum {
     double loss, d_temperature;
     uint32_t repeated;
-    uint32_t bad_row; /* the first whose scores are not finite, or NO_ROW */
+    uint32_t bad_row; /* the first whose scores are not finite, or TD_NONE */
 } group_sum;
 
 struct td__softmax {
@@ -389,7 +388,7 @@ static double leave_ring(const call *c, const strip *s, uint32_t i, uint32_t col
         left -= (double)*weight;
         *weight = 0.0f;
     }
-    return left < sum * 0.5 ? sum_without(c, s, i, NO_ROW) : left;
+    return left < sum * 0.5 ? sum_without(c, s, i, TD_NONE) : left;
 }
 
 /* What entry b competes with: `sum` without the copies of its own column, which are `copies`. */
@@ -537,7 +536,7 @@ static void group_block(void *state, uint64_t block, uint32_t worker)
     uint32_t strips = (end - begin + STRIP_MAX - 1) / STRIP_MAX;
     uint32_t height = round_up((end - begin + strips - 1) / strips, TD__SOFTMAX_UNIT);
     strip s = strip_of(c->softmax, worker);
-    c->softmax->sums[group] = (group_sum){.bad_row = NO_ROW};
+    c->softmax->sums[group] = (group_sum){.bad_row = TD_NONE};
     for (uint32_t at = begin; at < end; at += height) {
         s.begin = at;
         s.count = end - at < height ? end - at : height;
@@ -565,7 +564,7 @@ static td_status sum_groups(const call *c, td_error *err)
 {
     td__softmax_result *result = c->result;
     td_status status = TD_OK;
-    uint32_t bad_row = NO_ROW;
+    uint32_t bad_row = TD_NONE;
     for (uint32_t g = 0; g < c->groups; g++) {
         const group_sum *sum = &c->softmax->sums[g];
         result->loss += sum->loss;
@@ -573,7 +572,7 @@ static td_status sum_groups(const call *c, td_error *err)
         result->repeated += sum->repeated;
         if (sum->bad_row < bad_row) bad_row = sum->bad_row;
     }
-    TD_FAIL_IF(bad_row != NO_ROW, err, ERR_NUMERIC, "row %u: its scores are not finite", bad_row);
+    TD_FAIL_IF(bad_row != TD_NONE, err, ERR_NUMERIC, "row %u: its scores are not finite", bad_row);
     TD_FAIL_IF(!isfinite(result->loss) || !isfinite(result->d_temperature), err, ERR_NUMERIC,
                "the loss is not finite");
 done:

@@ -55,10 +55,10 @@ static void draw_data(truth *t)
     const problem *p = &t->p;
     uint64_t random = p->seed * 7919 + 1;
     for (uint32_t i = 0; i < p->queries * p->dim; i++) {
-        t->queries[i] = uniform(&random, -p->size, p->size);
+        t->queries[i] = uniform(&random, -(double)p->size, (double)p->size);
     }
     for (uint32_t i = 0; i < p->items * p->dim; i++) {
-        t->items[i] = uniform(&random, -p->size, p->size);
+        t->items[i] = uniform(&random, -(double)p->size, (double)p->size);
     }
     for (uint32_t i = 0; i < p->items; i++) {
         t->item_bias[i] = p->biased ? uniform(&random, 0.0, 12.0) : 0.0f;
