@@ -11,18 +11,18 @@
  *                 the anchor of a row is the score of its first positive, which needs no pass over the
  *                 columns. If some score is so far above it that sums could overflow (2^60), the strip
  *                 is scored again with each row's true maximum.
- *        weigh    sums, losses, and what each row and entry counts: O(rows + entries).
+ *        weigh    sums, losses, and the positives' part of the gradients, taken from their weights:
+ *                 O(rows + entries).
  *        gradient of the strip's rows and of all columns, from the kept weights.
- *        finish   the positives' part of the gradients, one axpy an entry and side.
  *   3. reduce: the partial gradients of the columns are added in the order of the groups.
  * Keeping the strip makes 3 products of U x K x d; scoring again for the second gradient, as is usual
  * where memory is far, would be a fourth (docs/speed.md).
  *
- * With weight e[k] = 2^(score - anchor), Z[b] the sum over what entry b competes with, n copies:
- *     alpha = sum over the row's entries of w[b] / Z[b]
- *     e[k] loses, for each entry on k whose copies leave, e[k] (n-1)/n w[b] / Z[b] / alpha; then
- *     t d_row = alpha sum over k of e[k] column[k] - sum over b of w[b] column[b]
- *     t d_column[k] = sum over rows of alpha e[k] row - sum over b on k of w[b] row[b]
+ * With weight e[k] = 2^(score - anchor), and for entry b on column k with n copies: stay the part of
+ * e[k] that stays, e[k] or one copy's e[k] / n, and Z[b] = stay + the sum over all other columns,
+ *     loss = w[b] ln(Z[b] n / e[k]),  alpha = sum over the row's entries of w[b] / Z[b],
+ *     e[k] loses, for each entry on it, w[b] (1 + (e[k] - stay) / Z[b]) / alpha; then
+ *     t d_row = alpha sum over k of e[k] column[k],  t d_column[k] = sum over rows of alpha e[k] row
  * with t the temperature. */
 #include "kernel/softmax.h"
 
@@ -77,7 +77,7 @@ struct td__softmax {
     float *panels;       /* [panels, stride, 48] */
     float *bias;         /* [panels * 48], units of log2, with the logarithm of the copies */
     float *partial;      /* [groups, panels, 48, stride] gradients of the columns, each panel sliced */
-    double *left;        /* [entries] what leaves the weight of an entry's column with its copies */
+    double *share;       /* [entries] w (1 + (e - stay) / Z) */
     float *scratch;      /* [threads, scratch_floats] */
     size_t scratch_floats;
     group_sum sums[TD__REDUCTION_GROUPS];
@@ -277,12 +277,6 @@ static uint32_t entry_column(const td__softmax_batch *batch, uint32_t entry)
     return batch->entry_column == NULL ? entry : batch->entry_column[entry];
 }
 
-static double entry_weight(const td__softmax_batch *batch, uint32_t entry)
-{
-    double weight = batch->entry_weight == NULL ? 1.0 : (double)batch->entry_weight[entry];
-    return weight * (double)batch->weight_scale;
-}
-
 static float *cell(const strip *s, uint32_t i, uint32_t column)
 {
     size_t tile = (size_t)(column / TD__PANEL) * s->height + i;
@@ -320,6 +314,23 @@ static void anchor_at_positives(const call *c, strip *s)
     }
 }
 
+/* Does column k take part in row i of the strip? */
+static bool stays(const call *c, const strip *s, uint32_t i, uint32_t column)
+{
+    const td__softmax_batch *batch = c->batch;
+    uint32_t row = s->begin + i;
+    if (i >= s->count || column >= batch->columns.count) return true;
+    if (batch->mask != NULL && batch->mask[(size_t)row * batch->columns.count + column] == 0) {
+        return false;
+    }
+    if (batch->ring_next == NULL || first_entry(batch, row) == first_entry(batch, row + 1)) return true;
+    uint32_t own = entry_column(batch, first_entry(batch, row));
+    for (uint32_t k = batch->ring_next[own]; k != own; k = batch->ring_next[k]) {
+        if (k == column) return false;
+    }
+    return true;
+}
+
 static void anchor_at_maxima(const call *c, strip *s)
 {
     const td__softmax *softmax = c->softmax;
@@ -331,7 +342,8 @@ static void anchor_at_maxima(const call *c, strip *s)
         for (uint32_t i = 0; i < s->height; i++) {
             const float *scores = s->tile + (size_t)i * TD__PANEL;
             for (uint32_t j = 0; j < TD__PANEL; j++) {
-                if (scores[j] > s->anchor[i]) s->anchor[i] = scores[j];
+                if (!(scores[j] > s->anchor[i])) continue;
+                if (stays(c, s, i, p * TD__PANEL + j)) s->anchor[i] = scores[j];
             }
         }
     }
@@ -388,52 +400,63 @@ static double leave_ring(const call *c, const strip *s, uint32_t i, uint32_t col
         left -= (double)*weight;
         *weight = 0.0f;
     }
-    return left < sum * 0.5 ? sum_without(c, s, i, TD_NONE) : left;
+    bool exact = left >= sum * 0.5 && left < (double)INFINITY;
+    return exact ? left : sum_without(c, s, i, TD_NONE);
 }
 
-/* What entry b competes with: `sum` without the copies of its own column, which are `copies`. */
-static double own_sum(const call *c, const strip *s, uint32_t i, uint32_t column, double sum,
-                      double copies)
+static double leave_mask(const call *c, const strip *s, uint32_t i, double sum)
 {
-    double left = sum - copies;
-    if (left >= sum * 0.5) return left;
-    return sum_without(c, s, i, column) + ((double)*cell(s, i, column) - copies);
+    uint32_t columns = c->batch->columns.count;
+    if (c->batch->mask == NULL) return sum;
+    const uint8_t *mask = c->batch->mask + (size_t)(s->begin + i) * columns;
+    for (uint32_t k = 0; k < columns; k++) {
+        if (mask[k] == 0) *cell(s, i, k) = 0.0f;
+    }
+    return sum_without(c, s, i, TD_NONE);
 }
 
-/* ln of the positive's weight. A weight that was cut off at 2^-100 is computed in full instead. */
-static double log_weight(const call *c, const strip *s, uint32_t i, uint32_t column)
+/* The sum of the row's weights but for one column. */
+static double others_of(const call *c, const strip *s, uint32_t i, uint32_t column, double sum)
 {
+    double others = sum - (double)*cell(s, i, column);
+    return others >= sum * 0.5 ? others : sum_without(c, s, i, column);
+}
+
+/* ln(sum n / e) of an entry. A weight cut off at 2^-100 is computed in full instead. */
+static double loss_of(const call *c, const strip *s, uint32_t i, uint32_t column, double sum)
+{
+    double n = (double)copies_of(c->batch, column);
     float weight = *cell(s, i, column);
-    if (weight > 0x1p-90f) return logarithm((double)weight);
-    return ((double)score_of(c, s, i, column) - (double)s->anchor[i]) * LN_2;
+    if (weight > 0x1p-90f) return logarithm(sum * n / (double)weight);
+    double exponent = (double)score_of(c, s, i, column) - (double)s->anchor[i];
+    return logarithm(sum * n) - exponent * LN_2;
 }
 
 /* Returns the entry's part of alpha. */
-static double weigh_entry(const call *c, const strip *s, uint32_t i, uint32_t entry, double sum,
+static double weigh_entry(const call *c, const strip *s, uint32_t i, uint32_t entry, double row_sum,
                           group_sum *group)
 {
-    uint32_t column = entry_column(c->batch, entry), n = copies_of(c->batch, column);
-    double weight = entry_weight(c->batch, entry), copies = 0.0;
-    if (c->batch->remove_copies && n > 1) {
-        copies = (double)*cell(s, i, column) * ((double)(n - 1) / (double)n);
-        sum = own_sum(c, s, i, column, sum, copies);
-    }
-    double loss = logarithm(sum) - log_weight(c, s, i, column);
-    if (n > 1) loss += logarithm((double)n);
-    if (c->result->entry_loss != NULL) c->result->entry_loss[entry] = (float)(weight * loss);
-    c->softmax->left[entry] = weight * copies / sum;
+    uint32_t column = entry_column(c->batch, entry);
+    double given = c->batch->entry_weight == NULL ? 1.0 : (double)c->batch->entry_weight[entry];
+    double weight = given * c->batch->weight_scale, e = (double)*cell(s, i, column);
+    double stay = c->batch->remove_copies ? e / (double)copies_of(c->batch, column) : e;
+    double sum = others_of(c, s, i, column, row_sum) + stay, part = weight / sum;
+    double loss = loss_of(c, s, i, column, sum);
+    if (c->result->entry_loss != NULL) c->result->entry_loss[entry] = (float)(given * loss);
+    c->softmax->share[entry] = weight + part * (e - stay);
     group->loss += weight * loss;
-    return weight / sum;
+    return part;
 }
 
-/* The copies that leave do so here, and not from the finished sums, where it would cancel. */
-static void leave_copies(const call *c, const strip *s, uint32_t i, double alpha)
+/* The positives' part of the gradients: here, once and in double, and not from the finished sums,
+ * where it would cancel for a row that is nearly certain. */
+static void take_positives(const call *c, const strip *s, uint32_t i, double alpha)
 {
     const td__softmax_batch *batch = c->batch;
     uint32_t row = s->begin + i;
     for (uint32_t b = first_entry(batch, row); b < first_entry(batch, row + 1); b++) {
         float *weight = cell(s, i, entry_column(batch, b));
-        *weight = (float)((double)*weight - c->softmax->left[b] / alpha);
+        *weight = (float)((double)*weight - c->softmax->share[b] / alpha);
     }
 }
 
@@ -442,13 +465,14 @@ static void weigh_row(const call *c, const strip *s, uint32_t i, group_sum *grou
     const td__softmax_batch *batch = c->batch;
     uint32_t row = s->begin + i, end = first_entry(batch, row + 1), entry = first_entry(batch, row);
     double alpha = 0.0, sum = (double)sum_lanes(s->sums + (size_t)i * TD__SLICE);
+    sum = leave_mask(c, s, i, sum);
+    if (entry < end) sum = leave_ring(c, s, i, entry_column(batch, entry), sum);
     if (!(sum > 0.0 && sum < (double)INFINITY)) {
         if (row < group->bad_row) group->bad_row = row;
         sum = 1.0;
     }
-    if (entry < end) sum = leave_ring(c, s, i, entry_column(batch, entry), sum);
     for (; entry < end; entry++) alpha += weigh_entry(c, s, i, entry, sum, group);
-    if (batch->remove_copies && alpha > 0.0) leave_copies(c, s, i, alpha);
+    if (alpha != 0.0) take_positives(c, s, i, alpha);
     s->alpha[i] = (float)alpha;
 }
 
@@ -484,25 +508,14 @@ static void gradients(const call *c, strip *s, float *partial, bool first)
     }
 }
 
-/* The positives' part, and the row's gradient to the caller. Returns <row, gradient> / temperature. */
-static double finish_row(const call *c, strip *s, uint32_t i, float *partial)
+/* The row's gradient to the caller. Returns <row, gradient> / temperature. */
+static double finish_row(const call *c, strip *s, uint32_t i)
 {
-    td__softmax *softmax = c->softmax;
-    const td__softmax_batch *batch = c->batch;
-    uint32_t stride = softmax->stride, row = s->begin + i;
-    float temperature = batch->temperature;
+    uint32_t stride = c->softmax->stride, dim = c->softmax->shape.dim;
     sliced vector = plain_vector(s->rows, i, stride), d_row = sliced_vector(s->d_rows, i, s->height);
-    set_scaled(d_row, s->alpha[i] / temperature, d_row, stride);
-    for (uint32_t b = first_entry(batch, row); b < first_entry(batch, row + 1); b++) {
-        uint32_t column = entry_column(batch, b);
-        float weight = (float)entry_weight(batch, b);
-        add_scaled(d_row, -weight / temperature, column_vector(softmax->columns, column, stride), stride);
-        if (c->result->d_columns == NULL) continue;
-        add_scaled(column_vector(partial, column, stride), -weight * (float)LN_2, vector, stride);
-    }
+    set_scaled(d_row, s->alpha[i] / c->batch->temperature, d_row, stride);
     if (c->result->d_rows != NULL) {
-        uint32_t dim = softmax->shape.dim;
-        copy_out(c->result->d_rows + (size_t)row * dim, d_row, dim);
+        copy_out(c->result->d_rows + (size_t)(s->begin + i) * dim, d_row, dim);
     }
     return LN_2 * (double)dot(vector, d_row, stride);
 }
@@ -524,7 +537,7 @@ static void run_strip(const call *c, strip *s, uint32_t group, bool first)
     for (uint32_t i = 0; i < s->count; i++) weigh_row(c, s, i, sum);
     scale_rows(c, s);
     gradients(c, s, partial, first);
-    for (uint32_t i = 0; i < s->count; i++) sum->d_temperature -= finish_row(c, s, i, partial);
+    for (uint32_t i = 0; i < s->count; i++) sum->d_temperature -= finish_row(c, s, i);
 }
 
 static void group_block(void *state, uint64_t block, uint32_t worker)
@@ -572,9 +585,8 @@ static td_status sum_groups(const call *c, td_error *err)
         result->repeated += sum->repeated;
         if (sum->bad_row < bad_row) bad_row = sum->bad_row;
     }
-    TD_FAIL_IF(bad_row != TD_NONE, err, ERR_NUMERIC, "row %u: its scores are not finite", bad_row);
-    TD_FAIL_IF(!isfinite(result->loss) || !isfinite(result->d_temperature), err, ERR_NUMERIC,
-               "the loss is not finite");
+    TD_FAIL_IF(bad_row != TD_NONE, err, ERR_NUMERIC,
+               "row %u: the score of a candidate is not finite; the vectors are too large", bad_row);
 done:
     return status;
 }
@@ -626,7 +638,7 @@ td_status td__softmax_create(td__softmax **out, td_context *context, const td__s
     TD_TRY(td__alloc(&softmax->panels, context, matrix, sizeof(float), err));
     TD_TRY(td__alloc(&softmax->bias, context, panels * TD__PANEL, sizeof(float), err));
     TD_TRY(td__alloc(&softmax->partial, context, TD__REDUCTION_GROUPS * matrix, sizeof(float), err));
-    TD_TRY(td__alloc(&softmax->left, context, shape->entries, sizeof(double), err));
+    TD_TRY(td__alloc(&softmax->share, context, shape->entries, sizeof(double), err));
     TD_TRY(td__alloc(&softmax->scratch, context, td_context_threads(context),
                      softmax->scratch_floats * sizeof(float), err));
     *out = softmax;
@@ -644,7 +656,7 @@ void td__softmax_free(td__softmax *softmax)
     td__free(softmax->context, softmax->panels);
     td__free(softmax->context, softmax->bias);
     td__free(softmax->context, softmax->partial);
-    td__free(softmax->context, softmax->left);
+    td__free(softmax->context, softmax->share);
     td__free(softmax->context, softmax->scratch);
     td__free(softmax->context, softmax);
 }

@@ -45,19 +45,21 @@ typedef struct td__softmax_batch {
     const uint32_t *copies;       /* [columns.count] >= 1, or NULL: 1 */
     const uint32_t *entry_offset; /* [rows.count + 1]: entries of row r; or NULL: one a row */
     const uint32_t *entry_column; /* [entries]; or NULL: entry b is column b */
-    const float *entry_weight;    /* [entries] or NULL: 1 */
-    float weight_scale;           /* of all weights: 1 for a sum, 1 / B for a mean */
-    bool remove_copies; /* weights must not be negative then */
+    const float *entry_weight;    /* [entries] or NULL: 1; of one sign within a row */
+    double weight_scale;          /* of all weights: 1 for a sum, 1 / B for a mean */
+    bool remove_copies;
     /* Columns that are the same candidate without having been made one: next[k] is the next of column
      * k's ring, k itself if it is alone. The others of the ring leave the rows whose entry k is. For
      * rows with one entry each. NULL: none. */
     const uint32_t *ring_next; /* [columns.count] */
+    /* 0: the column leaves the row; never a row's own entry. NULL: all stay. */
+    const uint8_t *mask; /* [rows.count, columns.count] */
 } td__softmax_batch;
 
 typedef struct td__softmax_result {
     double loss;
     double d_temperature;
-    float *entry_loss; /* [entries] or NULL, filled */
+    float *entry_loss; /* [entries] or NULL, filled: weight * loss, without weight_scale */
     float *d_rows;     /* [rows.count, dim] or NULL, filled */
     float *d_columns;  /* [columns.count, dim] or NULL, filled */
     uint32_t repeated; /* strips whose scores were far above their positives: scored again */
@@ -72,7 +74,8 @@ void td__softmax_free(td__softmax *softmax);
  * 512 K T for the strips of T threads, 8 for each entry. There is no U x K term. */
 uint64_t td__softmax_bytes(const td__softmax_shape *shape, uint32_t threads);
 
-/* NUMERIC with the row if a score or the loss is not finite. Allocates nothing. */
+/* NUMERIC, with the row, if a score is not finite. Results may be infinite where weights or vectors
+ * are huge: the caller checks. Allocates nothing. */
 TD_MUST_CHECK td_status td__softmax_compute(td__softmax *softmax, const td__softmax_batch *batch,
                                             td__softmax_result *result, td_error *err);
 

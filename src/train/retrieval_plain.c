@@ -183,13 +183,13 @@ td_status td__plain_scores(td__plain *plain, const td_retrieval_batch *batch, fl
 }
 
 td_status td__plain_create(td__plain **out, td_context *context, const td_retrieval_shape *shape,
-                           const td_retrieval_options *options, td_error *err)
+                           const td_retrieval_options *options, bool gradients, td_error *err)
 {
     td_status status = TD_OK;
     td__plain *plain = NULL;
     uint64_t size = (uint64_t)shape->candidates_max * shape->dim;
     uint64_t panels = td__panel_count(shape->candidates_max) * TD__PANEL * shape->dim;
-    uint64_t partial = group_count(shape->queries_max) * size;
+    uint64_t partial = gradients ? group_count(shape->queries_max) * size : 0;
     uint32_t threads = td_context_threads(context);
     TD_TRY(td__alloc_zero(&plain, context, 1, sizeof *plain, err));
     plain->context = context;

@@ -11,10 +11,11 @@
  * thread. One thread at a time. */
 typedef struct td__plain td__plain;
 
-/* Sized for batches up to `shape` (heads at least 1). */
+/* Sized for batches up to `shape` (heads at least 1). Without `gradients` only for td__plain_scores. */
 TD_MUST_CHECK td_status td__plain_create(td__plain **out, td_context *context,
                                          const td_retrieval_shape *shape,
-                                         const td_retrieval_options *options, td_error *err);
+                                         const td_retrieval_options *options, bool gradients,
+                                         td_error *err);
 void td__plain_free(td__plain *plain);
 
 /* Steps 1 to 8 and their gradients, added up over the rows: no mean yet. Each row's weight is
