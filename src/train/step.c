@@ -3,31 +3,24 @@
  * Serves: stage 5. In: a batch. Out: changed weights and the loss. */
 #include "train/step.h"
 
-#include <string.h>
-
 #include "base/memory.h"
-#include "base/pool.h"
-#include "kernel/kernel.h"
 #include "model/model.h"
 #include "train/optimizer.h"
+#include "train/step_loss.h"
 #include "base/poison.h"
 
 /* One tower and its room for a batch. */
 typedef struct step_side {
     td__tower *tower;
     td__pass *pass;
-    uint32_t width;
-    float *vectors;    /* [batch_max, width] one per interaction */
-    float *d_vectors;  /* [batch_max, width] */
-    float *d_distinct; /* [batch_max, width] one per distinct row */
+    float *d_vectors; /* [batch_max, width] gradients of the distinct rows */
     td_optimizer **optimizers; /* one per parameter of the tower; points into those of the step */
 } step_side;
 
 struct td__step {
     td_context *context;
-    td_reduction reduction;
     step_side query, candidate;
-    td_retrieval *task;
+    td__step_loss *loss;
     uint32_t optimizer_count;
     td_optimizer **optimizers; /* [optimizer_count] in the order of td__model_parameter */
 };
@@ -39,12 +32,9 @@ static td_status create_side(step_side *side, td_context *context, td__tower *to
 {
     td_status status = TD_OK;
     side->tower = tower;
-    side->width = td__tower_width(tower);
-    size_t row_bytes = side->width * sizeof(float);
+    size_t row_bytes = td__tower_width(tower) * sizeof(float);
     TD_TRY(td__pass_create(&side->pass, context, tower, batch_max, true, err));
-    TD_TRY(td__alloc(&side->vectors, context, batch_max, row_bytes, err));
     TD_TRY(td__alloc(&side->d_vectors, context, batch_max, row_bytes, err));
-    TD_TRY(td__alloc(&side->d_distinct, context, batch_max, row_bytes, err));
 done:
     return status;
 }
@@ -52,9 +42,7 @@ done:
 static void clear_side(step_side *side, td_context *context)
 {
     td__pass_free(side->pass, context);
-    td__free(context, side->vectors);
     td__free(context, side->d_vectors);
-    td__free(context, side->d_distinct);
 }
 
 static td_status create_optimizers(td__step *step, td_model *model,
@@ -92,10 +80,9 @@ td_status td__step_create(td__step **out, td_model *model, const td_train_option
                                 .dim = model->query_tower.dim};
     TD_TRY(td__alloc_zero(&step, model->context, 1, sizeof *step, err));
     step->context = model->context;
-    step->reduction = options->loss.reduction;
     TD_TRY(create_side(&step->query, step->context, &model->query_tower, batch_max, err));
     TD_TRY(create_side(&step->candidate, step->context, &model->candidate_tower, batch_max, err));
-    TD_TRY(td_retrieval_create(&step->task, step->context, &shape, &options->loss, err));
+    TD_TRY(td__step_loss_create(&step->loss, step->context, &shape, &options->loss, err));
     TD_TRY(create_optimizers(step, model, &options->optimizer, batch_max, err));
     *out = step;
     return TD_OK;
@@ -112,7 +99,7 @@ void td__step_free(td__step *step)
         td_optimizer_free(step->optimizers[i]);
     }
     td__free(step->context, step->optimizers);
-    td_retrieval_free(step->task);
+    td__step_loss_free(step->loss);
     clear_side(&step->query, step->context);
     clear_side(&step->candidate, step->context);
     td__free(step->context, step);
@@ -125,34 +112,12 @@ td_optimizer *td__step_optimizer(td__step *step, uint32_t index)
 
 /* --- one batch */
 
-/* The vector of each interaction from those of the distinct rows. */
-static void gather(const td__step *step, step_side *side, const td__distinct *distinct, uint32_t count)
-{
-    size_t width = side->width;
-    const float *from =
-        td__tower_forward(side->tower, step->context, side->pass, distinct->rows, distinct->count);
-    for (uint32_t i = 0; i < count; i++) {
-        memcpy(side->vectors + i * width, from + distinct->of[i] * width, width * sizeof *from);
-    }
-}
-
-/* The gradient of each distinct row from those of its interactions. */
-static void add_up(const td__step *step, step_side *side, const td__distinct *distinct, uint32_t count)
-{
-    size_t width = side->width;
-    memset(side->d_distinct, 0, distinct->count * width * sizeof *side->d_distinct);
-    for (uint32_t i = 0; i < count; i++) {
-        step->context->kernels->axpy(1.0f, side->d_vectors + i * width,
-                                     side->d_distinct + distinct->of[i] * width, side->width);
-    }
-}
-
 static td_status update(const td__step *step, step_side *side, double learning_rate, td_error *err)
 {
     td_status status = TD_OK;
     td__parameter *parameter;
     const td__gradient *gradient =
-        td__tower_backward(side->tower, step->context, side->pass, side->d_distinct);
+        td__tower_backward(side->tower, step->context, side->pass, side->d_vectors);
     for (uint32_t i = 0; (parameter = td__tower_parameter(side->tower, i)) != NULL; i++) {
         TD_TRY(td_optimizer_step(side->optimizers[i], parameter->weights, gradient[i].touched,
                                  gradient[i].count, gradient[i].values, learning_rate, err));
@@ -161,34 +126,20 @@ done:
     return status;
 }
 
-static td_status compute_loss(td__step *step, const td__batch *batch, double *loss, td_error *err)
+static const float *forward(const td__step *step, step_side *side, const td__distinct *distinct)
 {
-    td_retrieval_batch rows = {.queries = batch->count,
-                               .candidates = batch->count,
-                               .heads = step->query.tower->heads,
-                               .dim = step->query.tower->dim,
-                               .query = step->query.vectors,
-                               .candidate = step->candidate.vectors,
-                               .sample_weight = batch->weight,
-                               .sampling_probability = batch->probability,
-                               .candidate_id = batch->candidate_id};
-    td_retrieval_result result = {.d_query = step->query.d_vectors,
-                                  .d_candidate = step->candidate.d_vectors};
-    td_status status = td_retrieval_compute(step->task, &rows, &result, err);
-    *loss = step->reduction == TD_REDUCTION_MEAN ? result.loss * batch->count : result.loss;
-    return status;
+    return td__tower_forward(side->tower, step->context, side->pass, distinct->rows, distinct->count);
 }
 
 td_status td__step_run(td__step *step, const td__batch *batch, double learning_rate, double *loss,
                        td_error *err)
 {
     td_status status = TD_OK;
-    *loss = 0.0;
-    gather(step, &step->query, &batch->queries, batch->count);
-    gather(step, &step->candidate, &batch->candidates, batch->count);
-    TD_TRY(compute_loss(step, batch, loss, err));
-    add_up(step, &step->query, &batch->queries, batch->count);
-    add_up(step, &step->candidate, &batch->candidates, batch->count);
+    td__step_vectors vectors = {.query = forward(step, &step->query, &batch->queries),
+                                .candidate = forward(step, &step->candidate, &batch->candidates),
+                                .d_query = step->query.d_vectors,
+                                .d_candidate = step->candidate.d_vectors};
+    TD_TRY(td__step_loss_compute(step->loss, batch, &vectors, loss, err));
     TD_TRY(update(step, &step->query, learning_rate, err));
     TD_TRY(update(step, &step->candidate, learning_rate, err));
 done:

@@ -1,8 +1,8 @@
 /* step.h -- one step of training: gather, loss, backward, update.
  *
  * Serves: stage 5. In: a batch. Out: changed weights and the loss.
- * The towers run on the distinct rows of a batch only. The retrieval task sees every interaction; its
- * gradients are added up per distinct row, in the order of the batch, before they go back. */
+ * The towers run on the distinct rows of a batch only, and so does the loss where it can
+ * (step_loss.h). */
 #ifndef TD_TRAIN_STEP_H
 #define TD_TRAIN_STEP_H
 

@@ -1,0 +1,37 @@
+/* step_loss.h -- the loss of a training batch, from the vectors of its distinct rows and back to them.
+ *
+ * Serves: stage 5. In: distinct query and candidate vectors, and who met whom. Out: the loss of every
+ * interaction, and a gradient for each distinct vector.
+ *
+ * Where the options allow it, the softmax engine takes the distinct vectors as they are, candidates
+ * with their multiplicity: the loss and gradients of the batch with all its repetitions, for less work
+ * (kernel/softmax.h). Else each interaction gets its vectors, and td_retrieval its way. */
+#ifndef TD_TRAIN_STEP_LOSS_H
+#define TD_TRAIN_STEP_LOSS_H
+
+#include "train/batches.h"
+
+/* One thread at a time; the context's threads share the work. */
+typedef struct td__step_loss td__step_loss;
+
+/* Everything compute needs is allocated here. `shape`: interactions of the largest batch, on both
+ * sides; heads at least 1. */
+TD_MUST_CHECK td_status td__step_loss_create(td__step_loss **out, td_context *context,
+                                             const td_retrieval_shape *shape,
+                                             const td_retrieval_options *options, td_error *err);
+void td__step_loss_free(td__step_loss *loss);
+
+typedef struct td__step_vectors {
+    const float *query;     /* [distinct queries, heads, dim] */
+    const float *candidate; /* [distinct candidates, dim] */
+    float *d_query;         /* the same shapes, filled */
+    float *d_candidate;
+} td__step_vectors;
+
+/* `sum` receives the sum of weight * loss over the interactions, whatever the reduction; gradients are
+ * those of the reduced loss. NUMERIC if it is not finite. */
+TD_MUST_CHECK td_status td__step_loss_compute(td__step_loss *loss, const td__batch *batch,
+                                              const td__step_vectors *vectors, double *sum,
+                                              td_error *err);
+
+#endif
