@@ -1,8 +1,9 @@
 /* evaluate_model.c -- evaluation of a model over all its candidates.
  *
  * Serves: stage 6. In: a model. Out: metrics.
- * Candidate vectors are made once and indexed; the lists come from the exact search, in which the seen
- * candidates are left out. A test item's own score is the same chain of fma as in the search. */
+ * Candidate vectors are made once and indexed; the lists come from the exact search, in which the
+ * seen candidates are left out. A test item's own score is the same chain of fma as in the search.
+ */
 #include "eval/evaluation.h"
 
 #include <math.h>
@@ -19,7 +20,7 @@ typedef struct model_ranker {
     const td__evaluation *evaluation;
     const td_dataset *train;
     td__chunk *chunk;
-    float *items;     /* [candidates, dim] */
+    float *items;      /* [candidates, dim] */
     uint32_t *rank_of; /* [dataset candidates] position in the model, or TD_NONE */
     td_index *index;
     td_searcher *searcher;
@@ -33,8 +34,8 @@ static float score_item(const model_ranker *ranker, const float *query, uint32_t
     const float *item = ranker->items + (size_t)position * options->dim;
     float best = -INFINITY;
     for (uint32_t h = 0; h < options->heads; h++) {
-        float score = ranker->evaluation->context->kernels->dot(query + (size_t)h * options->dim, item,
-                                                                options->dim);
+        float score = ranker->evaluation->context->kernels->dot(query + (size_t)h * options->dim,
+                                                                item, options->dim);
         if (score > best) best = score;
     }
     return best;
@@ -54,8 +55,9 @@ static void score_block(void *state, uint64_t block, uint32_t worker)
         for (uint64_t item = offsets[i]; item < offsets[i + 1]; item++) {
             uint32_t position = td__rank_position(ranker->evaluation, test->candidate[item]);
             float *score = &ranker->chunk->scores[item - offsets[0]];
-            *score = position == TD_NONE ? NAN
-                                         : score_item(ranker, ranker->queries + i * width, position);
+            *score = position == TD_NONE
+                         ? NAN
+                         : score_item(ranker, ranker->queries + i * width, position);
         }
     }
 }
@@ -66,9 +68,12 @@ static td_status rank(void *user, const td__evaluation *evaluation, td__chunk *c
     model_ranker *ranker = user;
     const td_vocab *names = td_dataset_queries(ranker->train);
     const td_model_options *options = &ranker->model->options;
-    td_vectors queries = {
-        .data = ranker->queries, .rows = chunk->count, .dim = options->dim, .heads = options->heads};
-    td_search search = {.k = evaluation->k_max, .exclude_offsets = chunk->exclude_offsets,
+    td_vectors queries = {.data = ranker->queries,
+                          .rows = chunk->count,
+                          .dim = options->dim,
+                          .heads = options->heads};
+    td_search search = {.k = evaluation->k_max,
+                        .exclude_offsets = chunk->exclude_offsets,
                         .exclude = chunk->exclude};
     ranker->chunk = chunk;
     for (uint32_t i = 0; i < chunk->count; i++) {
@@ -77,8 +82,8 @@ static td_status rank(void *user, const td__evaluation *evaluation, td__chunk *c
     }
     TD_TRY(td_model_encode_queries(ranker->model, ranker->ids, chunk->count, ranker->queries, err));
     if (search.k > 0) {
-        TD_TRY(td_searcher_search(ranker->searcher, &queries, &search, chunk->hits, chunk->hit_counts,
-                                  err));
+        TD_TRY(td_searcher_search(ranker->searcher, &queries, &search, chunk->hits,
+                                  chunk->hit_counts, err));
     }
     td__parallel_for(evaluation->context, td__block_count(chunk->count, TD__MEASURE_QUERIES),
                      score_block, ranker);
@@ -133,9 +138,11 @@ td_status td_evaluate_model(td_metrics *metrics, const td_model *model, const td
     td_evaluate_options defaults;
     td_evaluate_options_init(&defaults);
     model_ranker ranker = {.model = model, .train = train};
-    td__evaluation evaluation = {
-        .context = context, .options = options == NULL ? &defaults : options, .hook = hook,
-        .rank = rank, .user = &ranker};
+    td__evaluation evaluation = {.context = context,
+                                 .options = options == NULL ? &defaults : options,
+                                 .hook = hook,
+                                 .rank = rank,
+                                 .user = &ranker};
     ranker.evaluation = &evaluation;
     TD_TRY(td__evaluation_prepare(&evaluation, train, test, err));
     TD_TRY(map_candidates(&ranker, &evaluation, err));

@@ -90,9 +90,11 @@ td_status td_evaluate_popularity(td_metrics *metrics, td_context *context, const
     td_evaluate_options defaults;
     popularity_ranker ranker = {0};
     td_evaluate_options_init(&defaults);
-    td__evaluation evaluation = {
-        .context = context, .options = options == NULL ? &defaults : options, .hook = hook,
-        .rank = rank, .user = &ranker};
+    td__evaluation evaluation = {.context = context,
+                                 .options = options == NULL ? &defaults : options,
+                                 .hook = hook,
+                                 .rank = rank,
+                                 .user = &ranker};
     TD_TRY(td__evaluation_prepare(&evaluation, train, test, err));
     TD_TRY(make_list(&ranker, context, train, err));
     TD_TRY(td__evaluation_run(&evaluation, train, metrics, err));

@@ -1,8 +1,8 @@
 /* evaluate_scorer.c -- evaluation of anything that scores all candidates.
  *
  * Serves: stage 6. In: a scorer. Out: metrics.
- * A worker has the scores of a few queries at a time; of each it keeps the best and the scores of the
- * test items. */
+ * A worker has the scores of a few queries at a time; of each it keeps the best and the scores of
+ * the test items. */
 #include "eval/evaluation.h"
 
 #include <math.h>
@@ -20,10 +20,9 @@ typedef struct scorer_ranker {
     const td_scorer *scorer;
     const td__evaluation *evaluation;
     td__chunk *chunk;
-    uint32_t block; /* queries of a call */
-    uint64_t capacity;
+    uint32_t block;        /* queries of a call */
     float *scores;         /* [threads, block, candidates] */
-    uint64_t *keys;        /* [threads, capacity] */
+    uint64_t *keys;        /* [threads, candidates] */
     td__failure *failures; /* [threads] */
 } scorer_ranker;
 
@@ -32,7 +31,8 @@ static td_status check_scores(const float *scores, uint32_t count, const uint32_
 {
     for (uint64_t i = 0; i < (uint64_t)count * candidates; i++) {
         if (!isnan(scores[i])) continue;
-        return td__fail(err, TD_ERR_NUMERIC, "the score of query %u for candidate %llu is not a number",
+        return td__fail(err, TD_ERR_NUMERIC,
+                        "the score of query %u for candidate %llu is not a number",
                         queries[i / candidates], (unsigned long long)(i % candidates));
     }
     return TD_OK;
@@ -56,12 +56,13 @@ static void rank_query(const scorer_ranker *ranker, uint32_t i, float *scores, u
     for (uint64_t e = chunk->exclude_offsets[i]; e < chunk->exclude_offsets[i + 1]; e++) {
         scores[chunk->exclude[e]] = -INFINITY;
     }
-    td__topk_init(&top, keys, ranker->capacity, ranker->evaluation->k_max);
-    for (uint32_t c = 0; c < ranker->evaluation->rank_count; c++) {
+    uint32_t k = ranker->evaluation->k_max, candidates = ranker->evaluation->rank_count;
+    td__topk_init(&top, keys, td__topk_capacity(k, candidates), k);
+    for (uint32_t c = 0; c < candidates; c++) {
         if (scores[c] <= top.threshold || scores[c] == -INFINITY) continue;
         td__topk_push(&top, td__key_make(scores[c], c));
     }
-    td_hit *hits = chunk->hits + (size_t)i * ranker->evaluation->k_max;
+    td_hit *hits = chunk->hits + (size_t)i * k;
     chunk->hit_counts[i] = (uint32_t)td__topk_finish(&top, hits);
 }
 
@@ -75,7 +76,7 @@ static void rank_block(void *state, uint64_t block, uint32_t worker)
     uint32_t count = left < ranker->block ? left : ranker->block;
     const uint32_t *queries = ranker->evaluation->test.query + ranker->chunk->first + first;
     float *scores = ranker->scores + (size_t)worker * ranker->block * candidates;
-    uint64_t *keys = ranker->keys + worker * ranker->capacity;
+    uint64_t *keys = ranker->keys + (size_t)worker * candidates;
     TD_TRY(ranker->scorer->score(ranker->scorer->user, queries, count, scores, &err));
     TD_TRY(check_scores(scores, count, queries, candidates, &err));
     for (uint32_t i = 0; i < count; i++) {
@@ -94,7 +95,8 @@ static td_status rank(void *user, const td__evaluation *evaluation, td__chunk *c
     return td__failure_first(ranker->failures, td_context_threads(evaluation->context), err);
 }
 
-static td_status make_scratch(scorer_ranker *ranker, const td__evaluation *evaluation, td_error *err)
+static td_status make_scratch(scorer_ranker *ranker, const td__evaluation *evaluation,
+                              td_error *err)
 {
     td_status status = TD_OK;
     td_context *context = evaluation->context;
@@ -102,10 +104,10 @@ static td_status make_scratch(scorer_ranker *ranker, const td__evaluation *evalu
     uint32_t fit = candidates == 0 ? QUERIES_OF_CALL_MAX : SCORES_OF_CALL / candidates;
     ranker->evaluation = evaluation;
     ranker->block = fit == 0 ? 1 : fit > QUERIES_OF_CALL_MAX ? QUERIES_OF_CALL_MAX : fit;
-    ranker->capacity = candidates; /* k_max is not known yet, and scores take more than keys */
     TD_TRY(td__alloc(&ranker->scores, context, (uint64_t)threads * ranker->block * candidates,
                      sizeof *ranker->scores, err));
-    TD_TRY(td__alloc(&ranker->keys, context, threads * ranker->capacity, sizeof *ranker->keys, err));
+    TD_TRY(td__alloc(&ranker->keys, context, (uint64_t)threads * candidates, sizeof *ranker->keys,
+                     err));
     TD_TRY(td__alloc_zero(&ranker->failures, context, threads, sizeof *ranker->failures, err));
 done:
     return status;
@@ -113,15 +115,18 @@ done:
 
 td_status td_evaluate(td_metrics *metrics, td_context *context, const td_scorer *scorer,
                       const td_dataset *train, const td_dataset *test,
-                      const td_evaluate_options *options, const td_progress_hook *hook, td_error *err)
+                      const td_evaluate_options *options, const td_progress_hook *hook,
+                      td_error *err)
 {
     td_status status = TD_OK;
     td_evaluate_options defaults;
     scorer_ranker ranker = {.scorer = scorer};
     td_evaluate_options_init(&defaults);
-    td__evaluation evaluation = {
-        .context = context, .options = options == NULL ? &defaults : options, .hook = hook,
-        .rank = rank, .user = &ranker};
+    td__evaluation evaluation = {.context = context,
+                                 .options = options == NULL ? &defaults : options,
+                                 .hook = hook,
+                                 .rank = rank,
+                                 .user = &ranker};
     TD_TRY(td__evaluation_prepare(&evaluation, train, test, err));
     TD_TRY(make_scratch(&ranker, &evaluation, err));
     TD_TRY(td__evaluation_run(&evaluation, train, metrics, err));

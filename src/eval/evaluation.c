@@ -21,12 +21,14 @@ static double seconds_now(void)
 /* --- test items */
 
 /* Candidates of each query by counting, in the order of the rows: offsets [queries + 1]. */
-static void group_rows(const td_rows *rows, uint32_t queries, uint64_t *offsets, uint32_t *candidate)
+static void group_rows(const td_rows *rows, uint32_t queries, uint64_t *offsets,
+                       uint32_t *candidate)
 {
     memset(offsets, 0, ((size_t)queries + 1) * sizeof *offsets);
     for (uint64_t i = 0; i < rows->count; i++) offsets[rows->query[i] + 1]++;
     for (uint32_t q = 0; q < queries; q++) offsets[q + 1] += offsets[q];
-    for (uint64_t i = 0; i < rows->count; i++) candidate[offsets[rows->query[i]]++] = rows->candidate[i];
+    for (uint64_t i = 0; i < rows->count; i++)
+        candidate[offsets[rows->query[i]]++] = rows->candidate[i];
     memmove(offsets + 1, offsets, (size_t)queries * sizeof *offsets);
     offsets[0] = 0;
 }
@@ -38,8 +40,10 @@ static void count_in_list(const uint32_t *list, uint64_t count, const uint32_t *
         uint64_t low = 0, high = count;
         while (low < high) {
             uint64_t middle = low + (high - low) / 2;
-            if (list[middle] < found[i]) low = middle + 1;
-            else high = middle;
+            if (list[middle] < found[i])
+                low = middle + 1;
+            else
+                high = middle;
         }
         rows[low]++;
     }
@@ -59,8 +63,10 @@ static td_status make_test_items(td__evaluation *evaluation, const td_dataset *t
     TD_TRY(td__alloc(&starts, context, (uint64_t)queries + 1, sizeof *starts, err));
     TD_TRY(td__alloc(&candidate, context, rows.count, sizeof *candidate, err));
     TD_TRY(td__alloc(&items->query, context, queries, sizeof *items->query, err));
-    TD_TRY(td__alloc_zero(&items->offsets, context, (uint64_t)queries + 1, sizeof *items->offsets, err));
-    TD_TRY(td__alloc(&items->candidate, context, lists.offsets[queries], sizeof *items->candidate, err));
+    TD_TRY(td__alloc_zero(&items->offsets, context, (uint64_t)queries + 1, sizeof *items->offsets,
+                          err));
+    TD_TRY(td__alloc(&items->candidate, context, lists.offsets[queries], sizeof *items->candidate,
+                     err));
     TD_TRY(td__alloc_zero(&items->rows, context, lists.offsets[queries], sizeof *items->rows, err));
     group_rows(&rows, queries, starts, candidate);
     for (uint32_t q = 0; q < queries; q++) {
@@ -88,7 +94,8 @@ static td_status check_input(const td__evaluation *evaluation, const td_dataset 
     TD_TRY(td_options_check(td_evaluate_option_table(), evaluation->options, err));
     TD_FAIL_IF(td_dataset_queries(train) != td_dataset_queries(test)
                    || td_dataset_candidates(train) != td_dataset_candidates(test),
-               err, ERR_ARGUMENT, "training and test part number their ids differently; make them with "
+               err, ERR_ARGUMENT,
+               "training and test part number their ids differently; make them with "
                "td_dataset_split or td_dataset_align");
 done:
     return status;
@@ -122,8 +129,10 @@ bool td__was_seen(const td__evaluation *evaluation, uint32_t query, uint32_t can
     uint64_t low = seen->offsets[query], end = seen->offsets[query + 1], high = end;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        if (seen->candidates[middle] < candidate) low = middle + 1;
-        else high = middle;
+        if (seen->candidates[middle] < candidate)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low < end && seen->candidates[low] == candidate;
 }
@@ -210,7 +219,8 @@ static td_status chunk_init(td__chunk *chunk, td__evaluation *evaluation, td_err
     TD_TRY(td__alloc(&chunk->hits, context, (uint64_t)chunk->count * evaluation->k_max,
                      sizeof *chunk->hits, err));
     TD_TRY(td__alloc(&chunk->hit_counts, context, chunk->count, sizeof *chunk->hit_counts, err));
-    TD_TRY(td__alloc(&chunk->scores, context, evaluation->chunk_items_max, sizeof *chunk->scores, err));
+    TD_TRY(td__alloc(&chunk->scores, context, evaluation->chunk_items_max, sizeof *chunk->scores,
+                     err));
     TD_TRY(td__alloc(&chunk->exclude_offsets, context, (uint64_t)chunk->count + 1,
                      sizeof *chunk->exclude_offsets, err));
     TD_TRY(td__alloc(&chunk->exclude, context, seen, sizeof *chunk->exclude, err));
@@ -237,14 +247,17 @@ static td_status report(const td__evaluation *evaluation, uint32_t done, double 
     bool last = done == evaluation->test.queries;
     if (hook == NULL || hook->report == NULL || (!last && seconds - *reported < 0.05)) return TD_OK;
     *reported = seconds;
-    td_progress progress = {.stage = "evaluate", .done = done, .total = evaluation->test.queries,
-                            .unit = "users", .seconds = seconds};
+    td_progress progress = {.stage = "evaluate",
+                            .done = done,
+                            .total = evaluation->test.queries,
+                            .unit = "users",
+                            .seconds = seconds};
     if (hook->report(hook->user, &progress)) return TD_OK;
     return td__fail(err, TD_ERR_CANCELLED, "the evaluation was stopped");
 }
 
-td_status td__evaluation_run(td__evaluation *evaluation, const td_dataset *train, td_metrics *metrics,
-                             td_error *err)
+td_status td__evaluation_run(td__evaluation *evaluation, const td_dataset *train,
+                             td_metrics *metrics, td_error *err)
 {
     td_status status = TD_OK;
     double start = seconds_now(), reported = 0;

@@ -1,8 +1,8 @@
 /* evaluation.h -- what every evaluation of rankings shares.
  *
- * Serves: stage 6. evaluation.c prepares the test items and walks through the queries in chunks; for
- * each chunk a ranker (evaluate_model.c, evaluate_scorer.c, evaluate_popularity.c) makes the lists;
- * measure.c turns lists and test items into numbers.
+ * Serves: stage 6. evaluation.c prepares the test items and walks through the queries in chunks;
+ * for each chunk a ranker (evaluate_model.c, evaluate_scorer.c, evaluate_popularity.c) makes the
+ * lists; measure.c turns lists and test items into numbers.
  *
  * Candidates have two numbers: their position in the dataset, and that in the ranker's order, which
  * is also the order of equal scores. `rank_of` leads from one to the other. */
@@ -52,17 +52,17 @@ struct td__evaluation {
     const td_progress_hook *hook;
     td__rank_fn *rank;
     void *user;
-    const uint32_t *rank_of;    /* [candidates] or NULL: the same; TD_NONE: not in the ranking */
-    uint32_t rank_count;        /* candidates in the ranking */
-    uint32_t k_max;             /* largest k, but at most rank_count */
-    td_query_lists seen;        /* of the training part */
-    uint64_t *popularity;       /* [rank_count] training rows of each */
+    const uint32_t *rank_of; /* [candidates] or NULL: the same; TD_NONE: not in the ranking */
+    uint32_t rank_count;     /* candidates in the ranking */
+    uint32_t k_max;          /* largest k, but at most rank_count */
+    td_query_lists seen;     /* of the training part */
+    uint64_t *popularity;    /* [rank_count] training rows of each */
     td__test_items test;
-    uint64_t chunk_items_max;   /* test items of the largest chunk */
+    uint64_t chunk_items_max; /* test items of the largest chunk */
 };
 
-/* Check options and datasets, and prepare. Set context, options, hook, rank, user before; rank_of and
- * rank_count may be set between this and the run. */
+/* Check options and datasets, and prepare. Set context, options, hook, rank, user before; rank_of
+ * and rank_count may be set between this and the run. */
 TD_MUST_CHECK td_status td__evaluation_prepare(td__evaluation *evaluation, const td_dataset *train,
                                                const td_dataset *test, td_error *err);
 

@@ -1,8 +1,8 @@
 /* factorized_topk.c -- TFRS' FactorizedTopK, streaming.
  *
  * Serves: stage 6. In: queries with their true candidates. Out: share of hits, for each k.
- * Rows are taken in chunks. In score mode a row's hits follow from the number of candidates that score
- * strictly higher, without a list; in id mode from the place of the true one in the list. */
+ * Rows are taken in chunks. In score mode a row's hits follow from the number of candidates that
+ * score strictly higher, without a list; in id mode from the place of the true one in the list. */
 #include "eval/evaluation.h"
 
 #include <math.h>
@@ -21,7 +21,7 @@ struct td_factorized_topk {
     const td_index *index;
     td_searcher *searcher;
     td_u32_list ks;
-    uint32_t k_max;  /* largest k, but at most the number of candidates */
+    uint32_t k_max; /* largest k, but at most the number of candidates */
     double hits[TD_U32_LIST_MAX], weights;
     /* of a chunk: */
     float *own;                   /* [CHUNK_ROWS] score of the true candidate */
@@ -58,7 +58,8 @@ td_status td_factorized_topk_create(td_factorized_topk **out, td_context *contex
     TD_TRY(td_searcher_create(&metric->searcher, index, err));
     TD_TRY(td__alloc(&metric->own, context, CHUNK_ROWS, sizeof *metric->own, err));
     TD_TRY(td__alloc(&metric->higher, context, CHUNK_ROWS, sizeof *metric->higher, err));
-    TD_TRY(td__alloc(&metric->found_counts, context, CHUNK_ROWS, sizeof *metric->found_counts, err));
+    TD_TRY(
+        td__alloc(&metric->found_counts, context, CHUNK_ROWS, sizeof *metric->found_counts, err));
     *out = metric;
     return TD_OK;
 done:
@@ -139,10 +140,10 @@ static float score_of(const td_factorized_topk *metric, const float *query, uint
     return best;
 }
 
-/* The rule of TFRS, item by item, where scores may overflow: a miss if one of the first k_max scores is
- * not finite. */
-static uint64_t count_with_care(const td_factorized_topk *metric, const float *query, uint32_t heads,
-                                float own)
+/* The rule of TFRS, item by item, where scores may overflow: a miss if one of the first k_max
+ * scores is not finite. */
+static uint64_t count_with_care(const td_factorized_topk *metric, const float *query,
+                                uint32_t heads, float own)
 {
     const td_index *index = metric->index;
     uint64_t higher = 0, lowest = 0;
@@ -189,8 +190,8 @@ td_status td_factorized_topk_update(td_factorized_topk *metric, const td_vectors
     TD_FAIL_IF(positives->dim != queries->dim || positives->rows != queries->rows
                    || td__heads(positives) != 1,
                err, ERR_ARGUMENT, "%llu positives of %u dimensions for %llu queries of %u",
-               (unsigned long long)positives->rows, positives->dim, (unsigned long long)queries->rows,
-               queries->dim);
+               (unsigned long long)positives->rows, positives->dim,
+               (unsigned long long)queries->rows, queries->dim);
     for (uint64_t first = 0; first < queries->rows; first += CHUNK_ROWS) {
         td_vectors part = chunk_of(queries, first), true_part = chunk_of(positives, first);
         count_chunk(metric, &part, &true_part);
@@ -205,8 +206,9 @@ done:
 static td_status make_room(td_factorized_topk *metric, uint32_t heads, td_error *err)
 {
     td_status status = TD_OK;
-    TD_TRY(td__grow(&metric->queries, metric->context, (uint64_t)CHUNK_ROWS * heads * metric->index->dim,
-                    sizeof *metric->queries, err));
+    TD_TRY(td__grow(&metric->queries, metric->context,
+                    (uint64_t)CHUNK_ROWS * heads * metric->index->dim, sizeof *metric->queries,
+                    err));
     TD_TRY(td__grow(&metric->found, metric->context, (uint64_t)CHUNK_ROWS * metric->k_max,
                     sizeof *metric->found, err));
 done:
@@ -218,8 +220,10 @@ static bool copy_query(float *to, const float *from, size_t width)
 {
     bool finite = true;
     for (size_t k = 0; k < width; k++) finite = finite && isfinite(from[k]);
-    if (finite) memcpy(to, from, width * sizeof *to);
-    else memset(to, 0, width * sizeof *to);
+    if (finite)
+        memcpy(to, from, width * sizeof *to);
+    else
+        memset(to, 0, width * sizeof *to);
     return finite;
 }
 
@@ -259,7 +263,8 @@ done:
 }
 
 td_status td_factorized_topk_update_ids(td_factorized_topk *metric, const td_vectors *queries,
-                                        const uint32_t *position, const float *weight, td_error *err)
+                                        const uint32_t *position, const float *weight,
+                                        td_error *err)
 {
     td_status status = TD_OK;
     TD_TRY(check_queries(metric, queries, err));

@@ -1,11 +1,11 @@
 /* measure.c -- from lists and test items to numbers.
  *
- * Serves: stage 6. In: each query's list of hits and its test items with their scores. Out: sums, and
- * from them the metrics.
+ * Serves: stage 6. In: each query's list of hits and its test items with their scores. Out: sums,
+ * and from them the metrics.
  *
  * A test item has rank r if r hits stand before it. All metrics follow from the ranks, for all k at
- * once; only `accuracy` asks instead whether fewer than k hits score strictly higher, so that an item
- * which ties with the k-th hit counts as one. */
+ * once; only `accuracy` asks instead whether fewer than k hits score strictly higher, so that an
+ * item which ties with the k-th hit counts as one. */
 #include "eval/evaluation.h"
 
 #include <math.h>
@@ -66,11 +66,11 @@ td_status td__measure_create(td__measure **out, const td__evaluation *evaluation
     TD_TRY(td__alloc(&measure->discount, context, k_max, sizeof *measure->discount, err));
     TD_TRY(td__alloc(&measure->ideal, context, most + 1, sizeof *measure->ideal, err));
     TD_TRY(td__alloc(&measure->relevant, context, threads * k_max, sizeof *measure->relevant, err));
-    TD_TRY(td__alloc(&measure->best_rank, context, evaluation->rank_count, sizeof *measure->best_rank,
-                     err));
+    TD_TRY(td__alloc(&measure->best_rank, context, evaluation->rank_count,
+                     sizeof *measure->best_rank, err));
     TD_TRY(td__alloc(&measure->blocks, context,
-                     td__block_count(TD__CHUNK_QUERIES, TD__MEASURE_QUERIES), sizeof *measure->blocks,
-                     err));
+                     td__block_count(TD__CHUNK_QUERIES, TD__MEASURE_QUERIES),
+                     sizeof *measure->blocks, err));
     measure->ideal[0] = 0;
     for (uint64_t r = 0; r < most; r++) measure->ideal[r + 1] = measure->ideal[r] + discount(r);
     for (uint64_t r = 0; r < k_max; r++) measure->discount[r] = discount(r);
@@ -102,9 +102,9 @@ typedef struct query_view {
     const td_hit *hits;
     uint32_t count;
     uint64_t items, first_item;
-    uint32_t query;       /* position in the dataset */
-    const float *scores;  /* [items] */
-    uint8_t *relevant;    /* [count] */
+    uint32_t query;      /* position in the dataset */
+    const float *scores; /* [items] */
+    uint8_t *relevant;   /* [count] */
 } query_view;
 
 static query_view view_query(const td__measure *measure, uint32_t i, uint32_t worker)
@@ -123,7 +123,8 @@ static query_view view_query(const td__measure *measure, uint32_t i, uint32_t wo
     };
 }
 
-/* Rank of the item at this position with this score, or the number of hits if it is not among them. */
+/* Rank of the item at this position with this score, or the number of hits if it is not among them.
+ */
 static uint32_t find_rank(const query_view *view, float score, uint32_t position)
 {
     uint32_t low = 0, high = view->count;
@@ -131,8 +132,10 @@ static uint32_t find_rank(const query_view *view, float score, uint32_t position
         uint32_t middle = low + (high - low) / 2;
         const td_hit *hit = &view->hits[middle];
         bool before = hit->score > score || (hit->score == score && hit->position < position);
-        if (before) low = middle + 1;
-        else high = middle;
+        if (before)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low < view->count && view->hits[low].position == position ? low : view->count;
 }
@@ -168,7 +171,8 @@ static void look_at_items(const td__measure *measure, const query_view *view, su
     }
 }
 
-static void add_ranking(const td__measure *measure, const query_view *view, uint32_t k, sums_at *into)
+static void add_ranking(const td__measure *measure, const query_view *view, uint32_t k,
+                        sums_at *into)
 {
     const uint64_t *popularity = measure->evaluation->popularity;
     uint32_t depth = view->count < k ? view->count : k, hits = 0, best = TD_NONE;
@@ -204,7 +208,8 @@ static void measure_block(void *state, uint64_t block, uint32_t worker)
     for (uint32_t i = first; i < end; i++) {
         query_view view = view_query(measure, i, worker);
         look_at_items(measure, &view, into);
-        for (uint32_t j = 0; j < k->count; j++) add_ranking(measure, &view, k->values[j], &into->at[j]);
+        for (uint32_t j = 0; j < k->count; j++)
+            add_ranking(measure, &view, k->values[j], &into->at[j]);
     }
 }
 

@@ -14,8 +14,8 @@ static const td_option evaluate_rows[] = {
 
 const td_option_table *td_evaluate_option_table(void)
 {
-    static const td_option_table table =
-        TD__OPTION_TABLE("evaluate", td_evaluate_options, evaluate_rows);
+    static const td_option_table table = TD__OPTION_TABLE("evaluate", td_evaluate_options,
+                                                          evaluate_rows);
     return &table;
 }
 

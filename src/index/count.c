@@ -1,8 +1,8 @@
 /* count.c -- how many items score higher than a query's own?
  *
  * Serves: stage 6. In: queries and a score for each. Out: counts.
- * The same tiles as in scan.c. A piece of work is a block of queries over a span of panels; counts are
- * integers, so that they may be added in any order. */
+ * The same tiles as in scan.c. A piece of work is a block of queries over a span of panels; counts
+ * are integers, so that they may be added in any order. */
 #include "index/count.h"
 
 #include <float.h>
@@ -47,7 +47,8 @@ static void count_block(void *state, uint64_t block, uint32_t worker)
     uint64_t first = block / work->spans * TD__QUERY_BLOCK, left = work->queries->rows - first;
     uint32_t count = left < TD__QUERY_BLOCK ? (uint32_t)left : TD__QUERY_BLOCK;
     uint32_t tile = td__tile_queries(td__heads(work->queries)), found[TD__QUERY_BLOCK] = {0};
-    uint64_t panels = td__panel_count(work->index->count), panel = block % work->spans * SPAN_PANELS;
+    uint64_t panels = td__panel_count(work->index->count),
+             panel = block % work->spans * SPAN_PANELS;
     uint64_t end = panels - panel < SPAN_PANELS ? panels : panel + SPAN_PANELS;
     (void)worker;
     for (; panel < end; panel++) {
@@ -64,7 +65,8 @@ static void count_block(void *state, uint64_t block, uint32_t worker)
 void td__count_greater(const td_index *index, const td_vectors *queries, const float *thresholds,
                        atomic_uint_fast64_t *counts)
 {
-    counting work = {.index = index, .queries = queries, .thresholds = thresholds, .counts = counts};
+    counting work = {
+        .index = index, .queries = queries, .thresholds = thresholds, .counts = counts};
     work.spans = td__block_count(td__panel_count(index->count), SPAN_PANELS);
     uint64_t blocks = td__block_count(queries->rows, TD__QUERY_BLOCK) * work.spans;
     td__parallel_for(index->context, blocks, count_block, &work);

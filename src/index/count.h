@@ -8,9 +8,9 @@
 
 #include "index/index.h"
 
-/* Add to counts[q] the number of items whose score for query q is strictly greater than thresholds[q],
- * which must not be NaN. Scores without a value (NaN) count as greater. Allocates nothing; shares the
- * work among the context's threads. */
+/* Add to counts[q] the number of items whose score for query q is strictly greater than
+ * thresholds[q], which must not be NaN. Scores without a value (NaN) count as greater. Allocates
+ * nothing; shares the work among the context's threads. */
 void td__count_greater(const td_index *index, const td_vectors *queries, const float *thresholds,
                        atomic_uint_fast64_t *counts);
 

@@ -16,8 +16,8 @@
 /* Panels packed as one piece of work. */
 enum { PACK_PANELS = 64 };
 
-/* Largest absolute value. Without their signs, floats are ordered as their bits are: infinity behind
- * all numbers, then NaN. */
+/* Largest absolute value. Without their signs, floats are ordered as their bits are: infinity
+ * behind all numbers, then NaN. */
 static float greatest_of(const float *values, uint64_t count)
 {
     uint32_t greatest = 0;
@@ -40,9 +40,9 @@ td_status td__check_vectors(const td_vectors *vectors, const char *what, td_erro
         if (isfinite(greatest_of(values, width))) continue;
         uint64_t column = 0;
         while (isfinite(values[column])) column++;
-        return td__fail(err, TD_ERR_NUMERIC, "%s %llu has %f in column %llu; all values must be finite",
-                        what, (unsigned long long)row, (double)values[column],
-                        (unsigned long long)column);
+        return td__fail(
+            err, TD_ERR_NUMERIC, "%s %llu has %f in column %llu; all values must be finite", what,
+            (unsigned long long)row, (double)values[column], (unsigned long long)column);
     }
     return TD_OK;
 }
@@ -52,8 +52,10 @@ static td_status check_items(const td_vectors *items, const td_vocab *ids, td_er
     td_status status = TD_OK;
     TD_FAIL_IF(items->dim == 0 || items->dim > TD__DIM_MAX, err, ERR_LIMIT,
                "items have %u dimensions; 1 to %d are allowed", items->dim, TD__DIM_MAX);
-    TD_FAIL_IF(td__heads(items) != 1, err, ERR_ARGUMENT, "items have %u vectors each; only queries may "
-               "have more than one", items->heads);
+    TD_FAIL_IF(td__heads(items) != 1, err, ERR_ARGUMENT,
+               "items have %u vectors each; only queries may "
+               "have more than one",
+               items->heads);
     TD_FAIL_IF(items->rows >= TD_NONE, err, ERR_LIMIT, "%llu items; at most %u are allowed",
                (unsigned long long)items->rows, TD_NONE - 1);
     TD_FAIL_IF(ids != NULL && td_vocab_count(ids) != items->rows, err, ERR_ARGUMENT,
@@ -91,7 +93,8 @@ td_status td_index_build(td_index **out, td_context *context, const td_vectors *
     uint64_t floats = td__panel_count(items->rows) * items->dim * TD__PANEL;
     TD_TRY(td__alloc(&index->panels, context, floats, sizeof *index->panels, err));
     packing work = {.items = items, .panels = index->panels};
-    td__parallel_for(context, td__block_count(items->rows, PACK_PANELS * TD__PANEL), pack_block, &work);
+    td__parallel_for(context, td__block_count(items->rows, PACK_PANELS * TD__PANEL), pack_block,
+                     &work);
     index->greatest = greatest_of(index->panels, floats);
     /* Shared, not copied: a vocabulary does not change once it is in use. */
     if (ids != NULL) index->ids = td__vocab_retain((td_vocab *)ids);
@@ -142,7 +145,8 @@ float td__index_score(const td_index *index, const float *query, uint32_t positi
 {
     const float *column = column_of(index, position);
     float sum = 0.0f;
-    for (uint32_t k = 0; k < index->dim; k++) sum = fmaf(query[k], column[(size_t)k * TD__PANEL], sum);
+    for (uint32_t k = 0; k < index->dim; k++)
+        sum = fmaf(query[k], column[(size_t)k * TD__PANEL], sum);
     return sum;
 }
 
@@ -150,15 +154,17 @@ td_status td_index_check(const td_index *index, td_error *err)
 {
     td_status status = TD_OK;
     uint64_t floats = td__panel_count(index->count) * index->dim * TD__PANEL;
-    TD_FAIL_IF(index->dim == 0 || index->dim > TD__DIM_MAX || index->count >= TD_NONE, err, ERR_CORRUPT,
-               "an index of %llu items with %u dimensions", (unsigned long long)index->count, index->dim);
+    TD_FAIL_IF(index->dim == 0 || index->dim > TD__DIM_MAX || index->count >= TD_NONE, err,
+               ERR_CORRUPT, "an index of %llu items with %u dimensions",
+               (unsigned long long)index->count, index->dim);
     float greatest = greatest_of(index->panels, floats);
     TD_FAIL_IF(!isfinite(greatest), err, ERR_NUMERIC,
                "an item of the index has a value that is not finite");
     TD_FAIL_IF(greatest != index->greatest, err, ERR_CORRUPT,
                "the largest value of the index is not the one noted");
     TD_FAIL_IF(index->ids != NULL && td_vocab_count(index->ids) != index->count, err, ERR_CORRUPT,
-               "%llu items but %u ids", (unsigned long long)index->count, td_vocab_count(index->ids));
+               "%llu items but %u ids", (unsigned long long)index->count,
+               td_vocab_count(index->ids));
     for (uint64_t i = index->count; i < td__panel_count(index->count) * TD__PANEL; i++) {
         const float *column = td__index_panel(index, i / TD__PANEL) + i % TD__PANEL;
         for (uint32_t k = 0; k < index->dim; k++) {

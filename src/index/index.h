@@ -8,11 +8,11 @@
 
 struct td_index {
     td_context *context;
-    uint64_t count;     /* N */
+    uint64_t count; /* N */
     uint32_t dim;
-    float *panels;      /* [td__panel_count(N), dim, TD__PANEL]; columns past N are zeros */
-    td_vocab *ids;      /* shared, or NULL */
-    float greatest;     /* largest absolute value of an element */
+    float *panels;  /* [td__panel_count(N), dim, TD__PANEL]; columns past N are zeros */
+    td_vocab *ids;  /* shared, or NULL */
+    float greatest; /* largest absolute value of an element */
 };
 
 static inline const float *td__index_panel(const td_index *index, uint64_t panel)
@@ -24,7 +24,8 @@ static inline const float *td__index_panel(const td_index *index, uint64_t panel
 float td__index_score(const td_index *index, const float *query, uint32_t position);
 
 /* NUMERIC, naming row and column, if an element is not finite; `what` is "item", "query". */
-TD_MUST_CHECK td_status td__check_vectors(const td_vectors *vectors, const char *what, td_error *err);
+TD_MUST_CHECK td_status td__check_vectors(const td_vectors *vectors, const char *what,
+                                          td_error *err);
 
 static inline uint32_t td__heads(const td_vectors *vectors)
 {

@@ -1,7 +1,8 @@
 /* index_file.c -- an index as a file, and back.
  *
- * Serves: stage 7. In: an index, a path. Out: a container of kind "index" (base/container.h) with the
- * tensor "vectors" [N, dim] in plain rows, which any safetensors reader can use, and the ids. */
+ * Serves: stage 7. In: an index, a path. Out: a container of kind "index" (base/container.h) with
+ * the tensor "vectors" [N, dim] in plain rows, which any safetensors reader can use, and the ids.
+ */
 #include "index/index.h"
 
 #include "base/container.h"
@@ -33,8 +34,10 @@ td_status td_index_save(const td_index *index, const char *path, td_error *err)
     td_status status = TD_OK;
     td__container_writer *writer = NULL;
     unpacking work = {.index = index};
-    TD_TRY(td__alloc(&work.rows, index->context, index->count * index->dim, sizeof *work.rows, err));
-    td__parallel_for(index->context, td__block_count(index->count, UNPACK_ROWS), unpack_block, &work);
+    TD_TRY(
+        td__alloc(&work.rows, index->context, index->count * index->dim, sizeof *work.rows, err));
+    td__parallel_for(index->context, td__block_count(index->count, UNPACK_ROWS), unpack_block,
+                     &work);
     TD_TRY(td__container_writer_create(&writer, index->context, "index", INDEX_VERSION, err));
     TD_TRY(td__container_add(writer, "vectors", TD__F32, index->count, index->dim, work.rows, err));
     if (index->ids != NULL) TD_TRY(td__container_add_vocab(writer, "ids", index->ids, err));
@@ -45,16 +48,20 @@ done:
     return status;
 }
 
-/* The checksums say that the file is as it was written; whether that is an index, building it says. */
+/* The checksums say that the file is as it was written; whether that is an index, building it says.
+ */
 static td_status build_from(td_index **out, td_context *context, const td__container *container,
                             td_error *err)
 {
     td_status status = TD_OK;
     td_vocab *ids = NULL;
     const td__tensor *tensor;
-    TD_TRY(td__container_require(container, "vectors", TD__F32, UINT64_MAX, UINT64_MAX, &tensor, err));
-    TD_FAIL_IF(tensor->cols > TD__DIM_MAX, err, ERR_CORRUPT, "items of %llu dimensions; at most %d are "
-               "allowed", (unsigned long long)tensor->cols, TD__DIM_MAX);
+    TD_TRY(
+        td__container_require(container, "vectors", TD__F32, UINT64_MAX, UINT64_MAX, &tensor, err));
+    TD_FAIL_IF(tensor->cols > TD__DIM_MAX, err, ERR_CORRUPT,
+               "items of %llu dimensions; at most %d are "
+               "allowed",
+               (unsigned long long)tensor->cols, TD__DIM_MAX);
     if (td__container_find(container, "ids.offsets") != NULL) {
         TD_TRY(td__container_load_vocab(container, "ids", context, &ids, err));
     }

@@ -1,7 +1,7 @@
 /* matrix.c -- vectors from files of others, by name of the file, and the two simplest formats.
  *
- * Serves: stage 7. In: a path. Out: a matrix in memory. All numbers in these files are little-endian,
- * as is every machine we run on. */
+ * Serves: stage 7. In: a path. Out: a matrix in memory. All numbers in these files are
+ * little-endian, as is every machine we run on. */
 #include "index/matrix.h"
 
 #include <string.h>
@@ -20,13 +20,16 @@ td_status td__matrix_create(td_matrix **out, td_context *context, uint64_t rows,
     td_status status = TD_OK;
     td_matrix *matrix = NULL;
     TD_FAIL_IF(dim == 0 || dim > TD__DIM_MAX, err, ERR_LIMIT,
-               "vectors of %llu dimensions; 1 to %d are allowed", (unsigned long long)dim, TD__DIM_MAX);
+               "vectors of %llu dimensions; 1 to %d are allowed", (unsigned long long)dim,
+               TD__DIM_MAX);
     TD_FAIL_IF(heads == 0 || heads > TD__HEADS_MAX, err, ERR_LIMIT,
-               "%llu vectors per row; 1 to %d are allowed", (unsigned long long)heads, TD__HEADS_MAX);
+               "%llu vectors per row; 1 to %d are allowed", (unsigned long long)heads,
+               TD__HEADS_MAX);
     TD_TRY(td__alloc_zero(&matrix, context, 1, sizeof *matrix, err));
-    *matrix = (td_matrix){.context = context, .rows = rows, .dim = (uint32_t)dim,
-                          .heads = (uint32_t)heads};
-    TD_TRY(td__alloc(&matrix->data, context, rows, (size_t)(heads * dim) * sizeof *matrix->data, err));
+    *matrix = (td_matrix){
+        .context = context, .rows = rows, .dim = (uint32_t)dim, .heads = (uint32_t)heads};
+    TD_TRY(
+        td__alloc(&matrix->data, context, rows, (size_t)(heads * dim) * sizeof *matrix->data, err));
     *out = matrix;
     return TD_OK;
 done:
@@ -117,10 +120,14 @@ td_status td_matrix_read(td_matrix **out, td_context *context, const char *path,
     *out = NULL;
     TD_TRY(td__mapping_open(&mapping, path, err));
     td__bytes file = {.bytes = mapping.bytes, .size = mapping.size};
-    if (ends_with(path, ".npy")) status = td__matrix_from_npy(out, context, file, err);
-    else if (ends_with(path, ".fvecs")) status = td__matrix_from_fvecs(out, context, file, err);
-    else if (ends_with(path, ".fbin")) status = td__matrix_from_fbin(out, context, file, err);
-    else status = td__matrix_from_text(out, context, file, err);
+    if (ends_with(path, ".npy"))
+        status = td__matrix_from_npy(out, context, file, err);
+    else if (ends_with(path, ".fvecs"))
+        status = td__matrix_from_fvecs(out, context, file, err);
+    else if (ends_with(path, ".fbin"))
+        status = td__matrix_from_fbin(out, context, file, err);
+    else
+        status = td__matrix_from_text(out, context, file, err);
     if (status != TD_OK) status = td__fail_within(err, status, path);
 done:
     td__mapping_close(&mapping);

@@ -1,8 +1,8 @@
 /* matrix.h -- vectors from files of others: what the readers share.
  *
- * Serves: stage 7. A reader gets the bytes of a whole file and makes an owned matrix, or says at which
- * byte or line it is no such file. Sizes in a file are believed only after the file proved to have
- * that many bytes. */
+ * Serves: stage 7. A reader gets the bytes of a whole file and makes an owned matrix, or says at
+ * which byte or line it is no such file. Sizes in a file are believed only after the file proved to
+ * have that many bytes. */
 #ifndef TD_INDEX_MATRIX_H
 #define TD_INDEX_MATRIX_H
 

@@ -2,10 +2,10 @@
  *
  * Serves: stage 7. In: the bytes of a file, or vectors. Out: a matrix, or a file.
  *
- * A file is "\x93NUMPY", two bytes of version, the size of the header (2 bytes in version 1, else 4),
- * the header, the data. The header is a Python dictionary with the keys descr, fortran_order and
- * shape. Of Python we read what NumPy writes, with blanks anywhere: quoted words without escapes, True
- * and False, and tuples of whole numbers. */
+ * A file is "\x93NUMPY", two bytes of version, the size of the header (2 bytes in version 1, else
+ * 4), the header, the data. The header is a Python dictionary with the keys descr, fortran_order
+ * and shape. Of Python we read what NumPy writes, with blanks anywhere: quoted words without
+ * escapes, True and False, and tuples of whole numbers. */
 #include "index/matrix.h"
 
 #include <math.h>
@@ -136,8 +136,8 @@ static td_status read_header(td__bytes file, npy_header *header, td_error *err)
 {
     td_status status = TD_OK;
     const uint64_t version_at = sizeof magic, size_at = version_at + 2;
-    TD_FAIL_IF(file.size < size_at + 4 || memcmp(file.bytes, magic, sizeof magic) != 0, err, ERR_CORRUPT,
-               "this is no .npy file");
+    TD_FAIL_IF(file.size < size_at + 4 || memcmp(file.bytes, magic, sizeof magic) != 0, err,
+               ERR_CORRUPT, "this is no .npy file");
     unsigned version = file.bytes[version_at];
     TD_FAIL_IF(version < 1 || version > 3, err, ERR_VERSION, ".npy version %u; 1 to 3 can be read",
                version);
@@ -151,7 +151,8 @@ static td_status read_header(td__bytes file, npy_header *header, td_error *err)
     cursor in = {.at = file.bytes + size_at + size_bytes, .end = file.bytes + header->data_at};
     if (!take_dictionary(&in, header)) {
         uint64_t at = (uint64_t)(in.at - file.bytes);
-        status = td__fail_at(err, TD_ERR_CORRUPT, 0, at, "the header cannot be understood at byte %llu",
+        status = td__fail_at(err, TD_ERR_CORRUPT, 0, at,
+                             "the header cannot be understood at byte %llu",
                              (unsigned long long)at);
     }
 done:
@@ -171,8 +172,9 @@ static td_status copy_elements(td_matrix *matrix, const unsigned char *data, uin
         double value;
         memcpy(&value, data + i * sizeof value, sizeof value);
         if (isfinite(value) && fabs(value) >= 0x1.ffffffp127) { /* rounds to infinity */
-            return td__fail(err, TD_ERR_NUMERIC, "row %llu has %g in column %llu, too large for float32",
-                            (unsigned long long)(i / width), value, (unsigned long long)(i % width));
+            return td__fail(
+                err, TD_ERR_NUMERIC, "row %llu has %g in column %llu, too large for float32",
+                (unsigned long long)(i / width), value, (unsigned long long)(i % width));
         }
         matrix->data[i] = (float)value;
     }
@@ -228,13 +230,14 @@ static size_t make_header(const td_vectors *vectors, char text[192])
 {
     char shape[80], *end = text + sizeof magic + 4;
     if (vectors->heads > 1) {
-        snprintf(shape, sizeof shape, "%llu, %u, %u", (unsigned long long)vectors->rows, vectors->heads,
-                 vectors->dim);
+        snprintf(shape, sizeof shape, "%llu, %u, %u", (unsigned long long)vectors->rows,
+                 vectors->heads, vectors->dim);
     } else {
         snprintf(shape, sizeof shape, "%llu, %u", (unsigned long long)vectors->rows, vectors->dim);
     }
     memset(text, ' ', 192);
-    int length = snprintf(end, 160, "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", shape);
+    int length = snprintf(end, 160, "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }",
+                          shape);
     end[length] = ' ';
     size_t size = ((size_t)(end - text) + (size_t)length + 1 + 63) & ~(size_t)63;
     memcpy(text, magic, sizeof magic);

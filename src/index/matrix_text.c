@@ -1,8 +1,8 @@
 /* matrix_text.c -- vectors as text, one a line.
  *
- * Serves: stage 7. In: the bytes of a file. Out: a matrix, or the line and column that is no number.
- * Numbers are separated by commas, semicolons, tabs or blanks; empty lines are skipped. All lines have
- * as many numbers as the first. */
+ * Serves: stage 7. In: the bytes of a file. Out: a matrix, or the line and column that is no
+ * number. Numbers are separated by commas, semicolons, tabs or blanks; empty lines are skipped. All
+ * lines have as many numbers as the first. */
 #include "index/matrix.h"
 
 #include <math.h>
@@ -80,8 +80,9 @@ static td_status read_line(text_reader *in, td_error *err)
         bool ends = in->at == in->end || *in->at == '\n';
         if (ends && column == 0 && closed) break;
         if (!closed || (ends && comma)) {
-            status = td__fail_at(err, TD_ERR_PARSE, in->line, 0, "line %llu: number %llu is missing",
-                                 (unsigned long long)in->line, (unsigned long long)column + 1);
+            status = td__fail_at(err, TD_ERR_PARSE, in->line, 0,
+                                 "line %llu: number %llu is missing", (unsigned long long)in->line,
+                                 (unsigned long long)column + 1);
             goto done;
         }
         if (ends) break;
@@ -90,10 +91,9 @@ static td_status read_line(text_reader *in, td_error *err)
     }
     if (column > 0 && in->dim == 0) in->dim = column;
     if (column > 0 && column != in->dim) {
-        status = td__fail_at(err, TD_ERR_PARSE, in->line, 0,
-                             "line %llu has %llu numbers, the first vector has %llu",
-                             (unsigned long long)in->line, (unsigned long long)column,
-                             (unsigned long long)in->dim);
+        status = td__fail_at(
+            err, TD_ERR_PARSE, in->line, 0, "line %llu has %llu numbers, the first vector has %llu",
+            (unsigned long long)in->line, (unsigned long long)column, (unsigned long long)in->dim);
     }
 done:
     return status;
@@ -102,7 +102,8 @@ done:
 td_status td__matrix_from_text(td_matrix **out, td_context *context, td__bytes file, td_error *err)
 {
     td_status status = TD_OK;
-    text_reader in = {.at = file.bytes, .end = file.bytes + file.size, .line = 1, .context = context};
+    text_reader in = {
+        .at = file.bytes, .end = file.bytes + file.size, .line = 1, .context = context};
     *out = NULL;
     for (; in.at < in.end; in.line++) {
         TD_TRY(read_line(&in, err));

@@ -1,9 +1,10 @@
 /* scan.c -- the one pass over the items that every exact search is.
  *
  * Serves: stages 6 and 7. In: some queries, some panels. Out: each query's best so far.
- * What may be returned is decided in three places, cheapest first: columns that the bitmap closes are
- * masked for all queries at once (a panel without open columns is not even scored), the threshold
- * drops nearly all the rest, and only what passes it is looked up in the query's exclusions. */
+ * What may be returned is decided in three places, cheapest first: columns that the bitmap closes
+ * are masked for all queries at once (a panel without open columns is not even scored), the
+ * threshold drops nearly all the rest, and only where something passes are the query's exclusions
+ * looked at. */
 #include "index/scan.h"
 
 #include "base/poison.h"
@@ -17,6 +18,9 @@ void td__scanner_start(td__scanner *scanner, const td__scan *scan, uint64_t firs
         if (k > scan->index->count) k = scan->index->count;
         td__topk_init(&scanner->top[i], scanner->keys + i * capacity, capacity, k);
         scanner->thresholds[i] = scanner->top[i].threshold;
+        if (search->exclude_offsets != NULL) {
+            scanner->excluded[i] = search->exclude_offsets[first + i];
+        }
     }
 }
 
@@ -66,28 +70,41 @@ void td__best_of_heads(float *scores, uint32_t count, uint32_t heads)
     }
 }
 
-static bool is_excluded(const td__scan *scan, uint64_t query, uint32_t position)
+/* Columns of the panel that a query excludes. Panels come in ascending order, as exclusions do, so
+ * `at` only moves forward. */
+static uint64_t excluded_columns(const td__scan *scan, uint64_t query, uint64_t panel, uint64_t *at)
 {
-    const uint64_t *offsets = scan->search->exclude_offsets;
-    if (offsets == NULL) return false;
-    uint64_t low = offsets[query], high = offsets[query + 1];
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-        if (scan->exclude[middle] < position) low = middle + 1;
-        else high = middle;
+    uint64_t end = scan->search->exclude_offsets[query + 1], first = panel * TD__PANEL, columns = 0;
+    while (*at < end && scan->exclude[*at] < first) (*at)++;
+    for (; *at < end && scan->exclude[*at] < first + TD__PANEL; (*at)++) {
+        columns |= UINT64_C(1) << (scan->exclude[*at] - first);
     }
-    return low < offsets[query + 1] && scan->exclude[low] == position;
+    return columns;
 }
 
 /* Offer the columns of `mask` to one query. */
-static void collect(const td__scan *scan, td__topk *top, uint64_t query, const float *scores,
-                    uint64_t mask, uint64_t panel)
+static void collect(td__topk *top, const float *scores, uint64_t mask, uint64_t panel)
 {
     for (; mask != 0; mask &= mask - 1) {
         uint32_t column = (uint32_t)__builtin_ctzll(mask);
-        uint32_t position = (uint32_t)(panel * TD__PANEL + column);
-        uint64_t key = td__key_make(scores[column], position);
-        if (key > top->floor && !is_excluded(scan, query, position)) td__topk_push(top, key);
+        td__topk_push(top, td__key_make(scores[column], (uint32_t)(panel * TD__PANEL + column)));
+    }
+}
+
+/* A tile of scores has been made for queries [i, i + queries) of the block. */
+static void collect_tile(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t i,
+                         uint32_t queries, uint64_t panel, uint64_t open)
+{
+    bool excludes = scan->search->exclude_offsets != NULL;
+    scan->kernels->above(scanner->scores, queries, scanner->thresholds + i, scanner->masks);
+    for (uint32_t q = 0; q < queries; q++) {
+        uint64_t mask = scanner->masks[q] & open;
+        if (mask == 0) continue;
+        if (excludes) {
+            mask &= ~excluded_columns(scan, first + i + q, panel, &scanner->excluded[i + q]);
+        }
+        collect(&scanner->top[i + q], scanner->scores + (size_t)q * TD__PANEL, mask, panel);
+        scanner->thresholds[i + q] = scanner->top[i + q].threshold;
     }
 }
 
@@ -105,14 +122,7 @@ void td__scanner_run(td__scanner *scanner, const td__scan *scan, uint64_t first,
             const float *rows = scan->queries + (first + i) * heads * dim;
             scan->kernels->score_panel(rows, queries * heads, items, dim, bias, scanner->scores);
             if (heads > 1) td__best_of_heads(scanner->scores, queries, heads);
-            scan->kernels->above(scanner->scores, queries, scanner->thresholds + i, scanner->masks);
-            for (uint32_t q = 0; q < queries; q++) {
-                uint64_t mask = scanner->masks[q] & open;
-                if (mask == 0) continue;
-                td__topk *top = &scanner->top[i + q];
-                collect(scan, top, first + i + q, scanner->scores + (size_t)q * TD__PANEL, mask, panel);
-                scanner->thresholds[i + q] = top->threshold;
-            }
+            collect_tile(scanner, scan, first, i, queries, panel, open);
         }
     }
 }

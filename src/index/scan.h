@@ -38,7 +38,8 @@ typedef struct td__scanner {
     uint64_t masks[TD__TILE_ROWS];
     float thresholds[TD__QUERY_BLOCK];
     td__topk top[TD__QUERY_BLOCK];
-    uint64_t *keys; /* borrowed: [TD__QUERY_BLOCK or fewer, capacity] */
+    uint64_t excluded[TD__QUERY_BLOCK]; /* the first exclusion that is not behind us */
+    uint64_t *keys;                     /* borrowed: [TD__QUERY_BLOCK or fewer, capacity] */
 } td__scanner;
 
 /* Start with `count` <= TD__QUERY_BLOCK queries from `first` on. */

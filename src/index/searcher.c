@@ -15,8 +15,8 @@
 enum {
     /* Keys that one worker may hold (8 MiB): a large k makes the blocks of queries smaller. */
     KEYS_MAX = 1 << 20,
-    /* Multiplications in a span of panels: some tens of microseconds, well above the cost of handing
-     * out a piece of work. */
+    /* Multiplications in a span of panels: some tens of microseconds, well above the cost of
+     * handing out a piece of work. */
     SPAN_WORK = 1 << 20
 };
 
@@ -193,7 +193,8 @@ static void search_block(void *state, uint64_t block, uint32_t worker)
     uint64_t first = block * call->block;
     uint32_t count = block_size(call, first);
     td__scanner_start(scanner, &call->scan, first, count, call->capacity);
-    td__scanner_run(scanner, &call->scan, first, count, 0, td__panel_count(call->scan.index->count));
+    td__scanner_run(scanner, &call->scan, first, count, 0,
+                    td__panel_count(call->scan.index->count));
     for (uint32_t i = 0; i < count; i++) finish_query(call, &scanner->top[i], first + i);
 }
 
@@ -221,10 +222,12 @@ static void merge(search_call *call, uint32_t workers)
 static void search_few(search_call *call, td_context *context, uint32_t workers)
 {
     uint64_t panels = td__panel_count(call->scan.index->count);
-    uint64_t panel_work = (uint64_t)call->count * call->scan.heads * call->scan.index->dim * TD__PANEL;
+    uint64_t panel_work = (uint64_t)call->count * call->scan.heads * call->scan.index->dim
+                          * TD__PANEL;
     call->span = SPAN_WORK / panel_work + 1;
     for (uint32_t w = 0; w < workers; w++) {
-        td__scanner_start(&call->scanners[w], &call->scan, call->first, call->count, call->capacity);
+        td__scanner_start(&call->scanners[w], &call->scan, call->first, call->count,
+                          call->capacity);
     }
     td__parallel_for(context, td__block_count(panels, call->span), search_span, call);
     merge(call, workers);
@@ -252,12 +255,13 @@ static td_status prepare(td_searcher *searcher, search_call *call, td_error *err
     uint32_t threads = td_context_threads(searcher->context);
     uint64_t k = call->scan.search->k < index->count ? call->scan.search->k : index->count;
     call->capacity = td__topk_capacity(k, index->count);
-    uint64_t fit = call->capacity == 0 ? TD__QUERY_BLOCK : KEYS_MAX / call->capacity;
+    uint64_t fit = KEYS_MAX / call->capacity;
     call->block = fit >= TD__QUERY_BLOCK ? TD__QUERY_BLOCK : fit == 0 ? 1 : (uint32_t)fit;
     uint64_t blocks = td__block_count(call->queries, call->block); /* all of about one size */
     if (blocks > 0) call->block = (uint32_t)td__block_count(call->queries, blocks);
     uint64_t keys = call->block * call->capacity;
-    TD_TRY(td__grow(&searcher->keys, searcher->context, threads * keys, sizeof *searcher->keys, err));
+    TD_TRY(
+        td__grow(&searcher->keys, searcher->context, threads * keys, sizeof *searcher->keys, err));
     for (uint32_t w = 0; w < threads; w++) searcher->scanners[w].keys = searcher->keys + w * keys;
 done:
     return status;
@@ -270,8 +274,12 @@ td_status td_searcher_search(td_searcher *searcher, const td_vectors *queries,
     const td_index *index = searcher->index;
     bool sorted;
     search_call call = {
-        .scan = {.index = index, .kernels = searcher->context->kernels, .queries = queries->data,
-                 .heads = td__heads(queries), .search = search, .exclude = search->exclude},
+        .scan = {.index = index,
+                 .kernels = searcher->context->kernels,
+                 .queries = queries->data,
+                 .heads = td__heads(queries),
+                 .search = search,
+                 .exclude = search->exclude},
         .scanners = searcher->scanners,
         .queries = queries->rows,
         .hits = hits,

@@ -1,10 +1,10 @@
 /* kernel_avx2.c -- the kernels with 8 floats a register and fused multiply-add (x86-64-v3).
  *
  * Serves: stages 4, 6 and 7. In: vectors. Out: scores, the bits of kernel_ref.c.
- * A tile is 6 rows by 16 columns: 12 accumulators, 2 registers of columns and 1 broadcast fill 15 of
- * the 16 registers, and 12 chains hide the latency of 4 cycles at 2 fma a cycle. A panel is 3 tiles
- * wide. One row alone is done over the whole panel (6 chains), because then memory is the limit and
- * should be read in order. */
+ * A tile is 6 rows by 16 columns: 12 accumulators, 2 registers of columns and 1 broadcast fill 15
+ * of the 16 registers, and 12 chains hide the latency of 4 cycles at 2 fma a cycle. A panel is 3
+ * tiles wide. One row alone is done over the whole panel (6 chains), because then memory is the
+ * limit and should be read in order. */
 #include "kernel/kernel.h"
 #include "kernel/softmax_tiles.h"
 
@@ -38,8 +38,8 @@ static void axpy(float alpha, const float *x, float *y, uint32_t dim)
     for (; k < dim; k++) y[k] = fmaf(alpha, x[k], y[k]);
 }
 
-/* `height` rows against `width` registers of columns from `column` on. Both are constants where it is
- * called, so the loops over them vanish and `sum` lives in registers. */
+/* `height` rows against `width` registers of columns from `column` on. Both are constants where it
+ * is called, so the loops over them vanish and `sum` lives in registers. */
 static inline __attribute__((always_inline)) void tile(uint32_t height, uint32_t width,
                                                        const float *rows, const float *panel,
                                                        uint32_t dim, const float *start, float *out)
@@ -70,7 +70,8 @@ static inline __attribute__((always_inline)) void tile(uint32_t height, uint32_t
 /* The whole panel for `height` rows, in strips of `width` registers. */
 static inline __attribute__((always_inline)) void strip(uint32_t height, uint32_t width,
                                                         const float *rows, const float *panel,
-                                                        uint32_t dim, const float *start, float *out)
+                                                        uint32_t dim, const float *start,
+                                                        float *out)
 {
     for (uint32_t j = 0; j < TD__PANEL; j += width * LANES) {
         tile(height, width, rows, panel + j, dim, start == NULL ? NULL : start + j, out + j);
@@ -88,17 +89,27 @@ static void score_panel(const float *rows, uint32_t row_count, const float *pane
     rows += (size_t)r * dim;
     out += (size_t)r * TD__PANEL;
     switch (row_count - r) {
-    case 5: strip(5, 2, rows, panel, dim, start, out); break;
-    case 4: strip(4, 3, rows, panel, dim, start, out); break;
-    case 3: strip(3, 3, rows, panel, dim, start, out); break;
-    case 2: strip(2, 3, rows, panel, dim, start, out); break;
-    case 1: strip(1, 6, rows, panel, dim, start, out); break;
-    default: break;
+    case 5:
+        strip(5, 2, rows, panel, dim, start, out);
+        break;
+    case 4:
+        strip(4, 3, rows, panel, dim, start, out);
+        break;
+    case 3:
+        strip(3, 3, rows, panel, dim, start, out);
+        break;
+    case 2:
+        strip(2, 3, rows, panel, dim, start, out);
+        break;
+    case 1:
+        strip(1, 6, rows, panel, dim, start, out);
+        break;
+    default:
+        break;
     }
 }
 
-static void above(const float *scores, uint32_t row_count, const float *thresholds,
-                  uint64_t *masks)
+static void above(const float *scores, uint32_t row_count, const float *thresholds, uint64_t *masks)
 {
     for (uint32_t r = 0; r < row_count; r++, scores += TD__PANEL) {
         __m256 threshold = _mm256_broadcast_ss(thresholds + r);

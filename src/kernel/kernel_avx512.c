@@ -37,8 +37,8 @@ static void axpy(float alpha, const float *x, float *y, uint32_t dim)
     }
 }
 
-/* `height` rows against the panel. It is a constant where this is called, so the loops over it vanish
- * and `sum` lives in registers. */
+/* `height` rows against the panel. It is a constant where this is called, so the loops over it
+ * vanish and `sum` lives in registers. */
 static inline __attribute__((always_inline)) void tile(uint32_t height, const float *rows,
                                                        const float *panel, uint32_t dim,
                                                        const float *start, float *out)
@@ -81,8 +81,7 @@ static void score_panel(const float *rows, uint32_t row_count, const float *pane
     }
 }
 
-static void above(const float *scores, uint32_t row_count, const float *thresholds,
-                  uint64_t *masks)
+static void above(const float *scores, uint32_t row_count, const float *thresholds, uint64_t *masks)
 {
     for (uint32_t r = 0; r < row_count; r++, scores += TD__PANEL) {
         __m512 threshold = _mm512_set1_ps(thresholds[r]);

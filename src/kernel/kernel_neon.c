@@ -1,8 +1,8 @@
 /* kernel_neon.c -- the kernels with 4 floats a register (every 64-bit ARM).
  *
  * Serves: stages 4, 6 and 7. In: vectors. Out: scores, the bits of kernel_ref.c.
- * A tile is 6 rows by 12 columns: 18 accumulators, 3 registers of columns and 6 broadcasts of the 32
- * registers. A panel is 4 tiles wide; few rows are done over the whole panel. */
+ * A tile is 6 rows by 12 columns: 18 accumulators, 3 registers of columns and 6 broadcasts of the
+ * 32 registers. A panel is 4 tiles wide; few rows are done over the whole panel. */
 #include "kernel/kernel.h"
 #include "kernel/softmax_tiles.h"
 
@@ -54,7 +54,8 @@ static inline __attribute__((always_inline)) void tile(uint32_t height, uint32_t
         for (uint32_t w = 0; w < width; w++) column[w] = vld1q_f32(panel + w * LANES);
         for (uint32_t r = 0; r < height; r++) {
             float32x4_t factor = vld1q_dup_f32(rows + (size_t)r * dim + k);
-            for (uint32_t w = 0; w < width; w++) sum[r][w] = vfmaq_f32(sum[r][w], factor, column[w]);
+            for (uint32_t w = 0; w < width; w++)
+                sum[r][w] = vfmaq_f32(sum[r][w], factor, column[w]);
         }
     }
     for (uint32_t r = 0; r < height; r++) {
@@ -66,7 +67,8 @@ static inline __attribute__((always_inline)) void tile(uint32_t height, uint32_t
 
 static inline __attribute__((always_inline)) void strip(uint32_t height, uint32_t width,
                                                         const float *rows, const float *panel,
-                                                        uint32_t dim, const float *start, float *out)
+                                                        uint32_t dim, const float *start,
+                                                        float *out)
 {
     for (uint32_t j = 0; j < TD__PANEL; j += width * LANES) {
         tile(height, width, rows, panel + j, dim, start == NULL ? NULL : start + j, out + j);
@@ -90,8 +92,7 @@ static void score_panel(const float *rows, uint32_t row_count, const float *pane
     }
 }
 
-static void above(const float *scores, uint32_t row_count, const float *thresholds,
-                  uint64_t *masks)
+static void above(const float *scores, uint32_t row_count, const float *thresholds, uint64_t *masks)
 {
     static const uint32_t bit[LANES] = {1, 2, 4, 8};
     uint32x4_t bits = vld1q_u32(bit);

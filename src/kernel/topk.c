@@ -2,9 +2,9 @@
  *
  * Serves: stages 6 and 7. In: keys in any order. Out: the k largest, sorted.
  *
- * Both selecting and sorting halve the range of values, not the number of elements: the pivot is the
- * middle between the smallest and the largest key. So no order of the input is a bad one (at most 64
- * halvings), and nothing is random. */
+ * Both selecting and sorting halve the range of values, not the number of elements: the pivot is
+ * the middle between the smallest and the largest key. So no order of the input is a bad one (at
+ * most 64 halvings), and nothing is random. */
 #include "kernel/topk.h"
 
 #include <assert.h>
@@ -16,7 +16,10 @@ enum { INSERTION_MAX = 16 };
 void td__topk_init(td__topk *top, uint64_t *keys, uint64_t capacity, uint64_t k)
 {
     *top = (td__topk){.keys = keys, .capacity = capacity, .k = k, .threshold = NAN};
-    if (k == 0) *top = (td__topk){.keys = keys, .floor = UINT64_MAX, .threshold = INFINITY};
+    if (k == 0) {
+        top->floor = UINT64_MAX;
+        top->threshold = INFINITY;
+    }
 }
 
 /* Move keys above `pivot` to the front, without branches; returns how many. */

@@ -2,13 +2,14 @@
  *
  * Serves: stages 6 and 7.
  *
- * A score and its position make one integer, the key: a larger key is a better hit. Scores compare by
- * value (-0 and 0 are equal; a score without a value, NaN, counts as -infinity), equal scores by
+ * A score and its position make one integer, the key: a larger key is a better hit. Scores compare
+ * by value (-0 and 0 are equal; a score without a value, NaN, counts as -infinity), equal scores by
  * position, the lower first. All keys differ, so the k best are one and the same set whatever the
  * order they come in. */
 #ifndef TD_KERNEL_TOPK_H
 #define TD_KERNEL_TOPK_H
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -19,11 +20,11 @@
 typedef struct td__topk {
     uint64_t *keys;    /* [capacity] */
     uint64_t count;    /* kept now */
-    uint64_t capacity; /* > k, or at least the number of keys that will ever come */
+    uint64_t capacity; /* > k, or at least the number of keys that will ever come; not 0 */
     uint64_t k;
-    uint64_t floor;    /* keys up to this cannot be among the k best */
-    float threshold;   /* score of `floor`: later positions with scores <= this need not be tried; NaN
-                        * while all must be */
+    uint64_t floor;  /* keys up to this cannot be among the k best */
+    float threshold; /* score of `floor`: later positions with scores <= this need not be tried; NaN
+                      * while all must be */
 } td__topk;
 
 static inline uint64_t td__key_make(float score, uint32_t position)
@@ -53,7 +54,7 @@ static inline float td__key_score(uint64_t key)
 static inline uint64_t td__topk_capacity(uint64_t k, uint64_t total)
 {
     uint64_t roomy = k < 64 ? k + 64 : 2 * k;
-    return roomy < total ? roomy : total;
+    return roomy < total ? roomy : total == 0 ? 1 : total;
 }
 
 void td__topk_init(td__topk *top, uint64_t *keys, uint64_t capacity, uint64_t k);
@@ -61,16 +62,18 @@ void td__topk_init(td__topk *top, uint64_t *keys, uint64_t capacity, uint64_t k)
 /* Drop all but the k best; raises `floor` and `threshold`. */
 void td__topk_shrink(td__topk *top);
 
-/* Offer a key. */
+/* Offer a key. Whether it is wanted cannot be foreseen, so it is written in any case, and counted
+ * if it is. */
 static inline void td__topk_push(td__topk *top, uint64_t key)
 {
-    if (key <= top->floor) return;
-    top->keys[top->count++] = key;
+    assert(top->count < top->capacity);
+    top->keys[top->count] = key;
+    top->count += key > top->floor;
     if (top->count == top->capacity) td__topk_shrink(top);
 }
 
-/* Write the k best (or all, if fewer came), best first, to `hits` [k]; returns how many. `top` is then
- * empty of use: init it again. */
+/* Write the k best (or all, if fewer came), best first, to `hits` [k]; returns how many. `top` is
+ * then empty of use: init it again. */
 uint64_t td__topk_finish(td__topk *top, td_hit *hits);
 
 #endif

@@ -11,8 +11,8 @@ static td_dataset *build(td_context *context, const ranking_row *rows, uint64_t 
 {
     td_error err = {0};
     td_dataset *dataset;
-    char (*query)[ID_MAX] = malloc((count + 1) * sizeof *query);
-    char (*candidate)[ID_MAX] = malloc((count + 1) * sizeof *candidate);
+    char(*query)[ID_MAX] = malloc((count + 1) * sizeof *query);
+    char(*candidate)[ID_MAX] = malloc((count + 1) * sizeof *candidate);
     const char **query_id = malloc((count + 1) * sizeof *query_id);
     const char **candidate_id = malloc((count + 1) * sizeof *candidate_id);
     for (uint64_t i = 0; i < count; i++) {

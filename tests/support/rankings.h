@@ -4,8 +4,8 @@
 
 #include "support/test.h"
 
-/* Training and test part over one pair of vocabularies. Ids are "q0", "q1", ... and "c0", "c1", ...,
- * where position and number are the same. */
+/* Training and test part over one pair of vocabularies. Ids are "q0", "q1", ... and "c0", "c1",
+ * ..., where position and number are the same. */
 typedef struct ranking_data {
     td_dataset *train, *test;
 } ranking_data;

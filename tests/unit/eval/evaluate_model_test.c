@@ -1,4 +1,5 @@
-/* evaluate_model_test.c -- a model is measured by the same rules as a scorer that knows its vectors. */
+/* evaluate_model_test.c -- a model is measured by the same rules as a scorer that knows its
+ * vectors. */
 #include "support/rankings.h"
 
 #include <math.h>
@@ -68,7 +69,8 @@ static td_model *make_model(td_context *context, const td_dataset *train, uint32
 
 static const td_evaluate_options some_k = {.k = {.count = 5, .values = {10, 1, 3, 50, 4000}}};
 
-static void compare(td_context *context, const ranking_data *data, const td_model *model, bool exclude)
+static void compare(td_context *context, const ranking_data *data, const td_model *model,
+                    bool exclude)
 {
     td_error err = {0};
     td_metrics found;
@@ -107,7 +109,8 @@ static void ids_lead_from_the_data_to_the_model(void **state)
 {
     (void)state;
     td_context *context = test_context(1);
-    const ranking_row backwards[] = {{3, 9}, {2, 8}, {1, 7}, {0, 6}, {3, 5}, {2, 4}, {1, 3}, {0, 0}};
+    const ranking_row backwards[] = {{3, 9}, {2, 8}, {1, 7}, {0, 6},
+                                     {3, 5}, {2, 4}, {1, 3}, {0, 0}};
     ranking_data data = ranking_data_random(context, 10, 12, 30, 20, 5);
     td_error err = {0};
     const char *query[8], *candidate[8];

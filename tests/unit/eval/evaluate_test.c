@@ -27,7 +27,8 @@ static td_status score_rows(void *user, const uint32_t *queries, uint32_t count,
 
 static uint64_t hash(uint64_t seed, uint32_t query, uint32_t candidate)
 {
-    uint64_t x = seed + query * UINT64_C(0x9E3779B97F4A7C15) + candidate * UINT64_C(0xD1B54A32D192ED03);
+    uint64_t x = seed + query * UINT64_C(0x9E3779B97F4A7C15)
+                 + candidate * UINT64_C(0xD1B54A32D192ED03);
     x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     return x ^ (x >> 31);
 }
@@ -54,7 +55,8 @@ static float falling_score(void *user, uint32_t query, uint32_t candidate)
     return -(float)candidate;
 }
 
-static const td_evaluate_options all_k = {.k = {.count = 7, .values = {5, 1, 2, 10, 100, 40, 1000000}}};
+static const td_evaluate_options all_k = {
+    .k = {.count = 7, .values = {5, 1, 2, 10, 100, 40, 1000000}}};
 
 static td_metrics evaluate(td_context *context, const ranking_data *data, table_scorer *table,
                            const td_evaluate_options *options)
@@ -63,14 +65,16 @@ static td_metrics evaluate(td_context *context, const ranking_data *data, table_
     td_metrics metrics;
     table->candidates = td_vocab_count(td_dataset_candidates(data->train));
     td_scorer scorer = {.score = score_rows, .user = table};
-    assert_ok(td_evaluate(&metrics, context, &scorer, data->train, data->test, options, NULL, &err));
+    assert_ok(
+        td_evaluate(&metrics, context, &scorer, data->train, data->test, options, NULL, &err));
     return metrics;
 }
 
 /* --- by hand */
 
 /* Query 0 has seen c0 and is tested on c1, c3: its ranking is c1 c2 c3 c4, hits at ranks 0 and 2.
- * Query 1 has seen nothing and is tested on c4, twice: its ranking is c0 .. c4, the hit at rank 4. */
+ * Query 1 has seen nothing and is tested on c4, twice: its ranking is c0 .. c4, the hit at rank 4.
+ */
 static void metrics_of_two_queries_by_hand(void **state)
 {
     (void)state;
@@ -92,7 +96,7 @@ static void metrics_of_two_queries_by_hand(void **state)
     assert_close(m.at[0].ndcg, 1.0 / 2, 1e-15, 0);
     assert_close(m.at[0].map, 1.0 / 2, 1e-15, 0);
     assert_close(m.at[0].mrr, 1.0 / 2, 1e-15, 0);
-    assert_close(m.at[0].coverage, 2.0 / 5, 1e-15, 0);      /* c1, c0 */
+    assert_close(m.at[0].coverage, 2.0 / 5, 1e-15, 0); /* c1, c0 */
     assert_close(m.at[0].popularity, (1.0 + 2.0) / 2, 1e-15, 0);
     /* k = 3: query 0 hits at 0 and 2, query 1 not */
     assert_close(m.at[1].accuracy, 2.0 / 4, 1e-15, 0);
@@ -174,7 +178,8 @@ static void popularity_is_the_scorer_of_counts(void **state)
         td_evaluate_options options = all_k;
         options.exclude_seen = exclude;
         td_dataset_candidate_counts(data.train, counts);
-        assert_ok(td_evaluate_popularity(&found, context, data.train, data.test, &options, NULL, &err));
+        assert_ok(
+            td_evaluate_popularity(&found, context, data.train, data.test, &options, NULL, &err));
         td_metrics expected = ranking_metrics(&data, popularity_score, counts, 90, &options);
         assert_true(expected.rows_unknown > 0);
         assert_metrics_equal(&found, &expected);
@@ -258,8 +263,9 @@ static void failures_of_the_scorer_come_through(void **state)
     assert_fails(td_evaluate(&metrics, context, &scorer, data.train, data.test, NULL, NULL, &err),
                  TD_ERR_NUMERIC, "query 700 for candidate 5");
     for (int i = 0; i < 10; i++) { /* the first block's, whoever is faster */
-        assert_fails(td_evaluate(&metrics, context, &failing, data.train, data.test, NULL, NULL, &err),
-                     TD_ERR_STATE, "query 0 first");
+        assert_fails(
+            td_evaluate(&metrics, context, &failing, data.train, data.test, NULL, NULL, &err),
+            TD_ERR_STATE, "query 0 first");
     }
     ranking_data_free(&data);
     td_context_free(context);
@@ -276,11 +282,13 @@ static void refuses_what_does_not_fit_together(void **state)
     td_evaluate_options options = {.k = {.count = 0}};
     assert_fails(td_evaluate_popularity(&metrics, context, one.train, two.test, NULL, NULL, &err),
                  TD_ERR_ARGUMENT, "td_dataset_align");
-    assert_fails(td_evaluate_popularity(&metrics, context, one.train, one.test, &options, NULL, &err),
-                 TD_ERR_ARGUMENT, "k");
+    assert_fails(
+        td_evaluate_popularity(&metrics, context, one.train, one.test, &options, NULL, &err),
+        TD_ERR_ARGUMENT, "k");
     options.k = (td_u32_list){.count = 1, .values = {0}};
-    assert_fails(td_evaluate_popularity(&metrics, context, one.train, one.test, &options, NULL, &err),
-                 TD_ERR_ARGUMENT, "k");
+    assert_fails(
+        td_evaluate_popularity(&metrics, context, one.train, one.test, &options, NULL, &err),
+        TD_ERR_ARGUMENT, "k");
     ranking_data_free(&one);
     ranking_data_free(&two);
     td_context_free(context);
@@ -314,8 +322,9 @@ static void the_hook_sees_the_end_and_can_stop(void **state)
     assert_ok(td_evaluate_popularity(&metrics, context, data.train, data.test, NULL, &hook, &err));
     assert_int_equal(seen, metrics.queries);
     hook.report = stop_at_once;
-    assert_fails(td_evaluate_popularity(&metrics, context, data.train, data.test, NULL, &hook, &err),
-                 TD_ERR_CANCELLED, "stopped");
+    assert_fails(
+        td_evaluate_popularity(&metrics, context, data.train, data.test, NULL, &hook, &err),
+        TD_ERR_CANCELLED, "stopped");
     ranking_data_free(&data);
     td_context_free(context);
 }
@@ -331,8 +340,10 @@ static td_status evaluate_all(void *state, td_context *context, td_error *err)
     td_scorer scorer = {.score = score_rows, .user = state};
     td_status status = td_dataset_build(&all, context, &rows, err);
     if (status == TD_OK) status = td_dataset_split(&train, &test, all, &split, err);
-    if (status == TD_OK) status = td_evaluate(&metrics, context, &scorer, train, test, NULL, NULL, err);
-    if (status == TD_OK) status = td_evaluate_popularity(&metrics, context, train, test, NULL, NULL, err);
+    if (status == TD_OK)
+        status = td_evaluate(&metrics, context, &scorer, train, test, NULL, NULL, err);
+    if (status == TD_OK)
+        status = td_evaluate_popularity(&metrics, context, train, test, NULL, NULL, err);
     td_dataset_free(all);
     td_dataset_free(train);
     td_dataset_free(test);

@@ -33,7 +33,8 @@ static uint32_t position_of(const int64_t *ids, uint64_t count, int64_t id)
     return TD_NONE;
 }
 
-static void add_update(td_factorized_topk *metric, const update *u, const int64_t *ids, uint64_t count)
+static void add_update(td_factorized_topk *metric, const update *u, const int64_t *ids,
+                       uint64_t count)
 {
     td_error err = {0};
     uint32_t positions[64];

@@ -48,8 +48,9 @@ static void plain_result(const corpus *c, const td_vectors *queries, const float
     double weights = 0;
     memset(result, 0, ks->count * sizeof *result);
     for (uint64_t q = 0; q < queries->rows; q++) {
-        const float *own_vector = positives != NULL ? positives + q * queries->dim
-                                                    : c->vectors + (uint64_t)position[q] * queries->dim;
+        const float *own_vector = positives != NULL
+                                      ? positives + q * queries->dim
+                                      : c->vectors + (uint64_t)position[q] * queries->dim;
         float own = score(queries, q, own_vector);
         uint32_t before = 0;
         for (uint32_t i = 0; i < c->items.rows; i++) {
@@ -78,14 +79,16 @@ static void check_both_modes(td_context *context, uint64_t count, uint64_t rows,
     td_error err = {0};
     enum { DIM = 6 };
     corpus c = make_corpus(context, count, DIM, rounded);
-    float *queries = test_normal_vectors(4, rows * heads, DIM), *weights = test_normal_vectors(5, rows, 1);
+    float *queries = test_normal_vectors(4, rows * heads, DIM),
+          *weights = test_normal_vectors(5, rows, 1);
     float *outside = test_normal_vectors(6, rows, DIM);
     uint32_t *position = malloc(rows * sizeof *position);
     for (uint64_t i = 0; rounded && i < rows * heads * DIM; i++) queries[i] = roundf(queries[i]);
     for (uint64_t i = 0; i < rows; i++) {
         weights[i] = fabsf(weights[i]);
         position[i] = (uint32_t)(i * 7919 % count);
-        if (i % 2 == 0) memcpy(outside + i * DIM, c.vectors + position[i] * DIM, DIM * sizeof *outside);
+        if (i % 2 == 0)
+            memcpy(outside + i * DIM, c.vectors + position[i] * DIM, DIM * sizeof *outside);
     }
     td_vectors q = {.data = queries, .rows = rows, .dim = DIM, .heads = heads};
     td_vectors p = {.data = outside, .rows = rows, .dim = DIM};
@@ -130,7 +133,8 @@ static void updates_add_up(void **state)
     float *queries = test_normal_vectors(4, 30, 4), *positives = test_normal_vectors(6, 30, 4);
     td_factorized_topk *whole, *parts;
     double a[6], b[6];
-    td_vectors q = {.data = queries, .rows = 30, .dim = 4}, p = {.data = positives, .rows = 30, .dim = 4};
+    td_vectors q = {.data = queries, .rows = 30, .dim = 4},
+               p = {.data = positives, .rows = 30, .dim = 4};
     assert_ok(td_factorized_topk_create(&whole, context, c.index, &some_k, &err));
     assert_ok(td_factorized_topk_create(&parts, context, c.index, &some_k, &err));
     td_factorized_topk_result(whole, a);
@@ -174,7 +178,7 @@ static void rows_without_finite_scores_are_misses(void **state)
         {{NAN, 0}, {1, 0}, 0, 0},
         {{1, INFINITY}, {1, 0}, 0, 0},
         {{1, 0}, {NAN, 0}, 0, 0},
-        {{4, 0}, {1, 0}, 0, 0},          /* the first candidate's score is infinite */
+        {{4, 0}, {1, 0}, 0, 0}, /* the first candidate's score is infinite */
         {{FLT_MAX, 0}, {FLT_MAX, 0}, 0, 0},
     };
     assert_ok(td_index_build(&index, context, &items, NULL, &err));
@@ -200,7 +204,8 @@ static void minus_infinity_matters_only_among_the_first(void **state)
     td_error err = {0};
     const float vectors[3] = {1, 2, -FLT_MAX}, query = 4, positive = 2;
     td_vectors items = {.data = vectors, .rows = 3, .dim = 1};
-    td_vectors q = {.data = &query, .rows = 1, .dim = 1}, p = {.data = &positive, .rows = 1, .dim = 1};
+    td_vectors q = {.data = &query, .rows = 1, .dim = 1},
+               p = {.data = &positive, .rows = 1, .dim = 1};
     td_index *index;
     td_factorized_topk *metric;
     const td_u32_list few = {.count = 1, .values = {2}}, all = {.count = 1, .values = {3}};
@@ -280,7 +285,8 @@ static void same_bits_for_any_threads_and_kernels(void **state)
             td_context_options options = {.threads = threads[t], .kernel = kernel};
             assert_ok(td_context_create(&context, &options, &err));
             corpus c = make_corpus(context, 250000, 3, false);
-            float *queries = test_normal_vectors(4, 260, 3), *weights = test_normal_vectors(5, 260, 1);
+            float *queries = test_normal_vectors(4, 260, 3),
+                  *weights = test_normal_vectors(5, 260, 1);
             td_vectors q = {.data = queries, .rows = 260, .dim = 3};
             td_factorized_topk *metric;
             double result[6];
@@ -307,19 +313,23 @@ static void refuses_what_does_not_fit(void **state)
     corpus c = make_corpus(context, 5, 2, false);
     td_factorized_topk *metric;
     td_u32_list ks = {.count = 0};
-    assert_fails(td_factorized_topk_create(&metric, context, c.index, &ks, &err), TD_ERR_ARGUMENT, "0 val");
+    assert_fails(td_factorized_topk_create(&metric, context, c.index, &ks, &err), TD_ERR_ARGUMENT,
+                 "0 val");
     assert_null(metric);
     ks.count = 2;
-    assert_fails(td_factorized_topk_create(&metric, context, c.index, &ks, &err), TD_ERR_ARGUMENT, "k is 0");
+    assert_fails(td_factorized_topk_create(&metric, context, c.index, &ks, &err), TD_ERR_ARGUMENT,
+                 "k is 0");
     assert_ok(td_factorized_topk_create(&metric, context, c.index, &some_k, &err));
     const float data[6] = {0};
     const uint32_t position[2] = {0};
     td_vectors q = {.data = data, .rows = 2, .dim = 3}, p = {.data = data, .rows = 2, .dim = 2};
     assert_fails(td_factorized_topk_update(metric, &q, &p, NULL, &err), TD_ERR_ARGUMENT, "3 dim");
-    assert_fails(td_factorized_topk_update_ids(metric, &q, position, NULL, &err), TD_ERR_ARGUMENT, "3 dim");
+    assert_fails(td_factorized_topk_update_ids(metric, &q, position, NULL, &err), TD_ERR_ARGUMENT,
+                 "3 dim");
     q.dim = 2;
     p.rows = 1;
-    assert_fails(td_factorized_topk_update(metric, &q, &p, NULL, &err), TD_ERR_ARGUMENT, "1 positives");
+    assert_fails(td_factorized_topk_update(metric, &q, &p, NULL, &err), TD_ERR_ARGUMENT,
+                 "1 positives");
     q.heads = 65;
     assert_fails(td_factorized_topk_update(metric, &q, &p, NULL, &err), TD_ERR_LIMIT, "65");
     td_factorized_topk_free(metric);

@@ -63,7 +63,8 @@ static void a_single_score_is_that_of_the_scan(void **state)
     td_searcher *searcher;
     enum { N = 60, DIM = 33 };
     float *vectors = test_normal_vectors(5, N, DIM), *query = test_normal_vectors(6, 1, DIM);
-    td_vectors items = {.data = vectors, .rows = N, .dim = DIM}, queries = {.data = query, .rows = 1, .dim = DIM};
+    td_vectors items = {.data = vectors, .rows = N, .dim = DIM},
+               queries = {.data = query, .rows = 1, .dim = DIM};
     td_search search = {.k = N};
     td_hit hits[N];
     uint32_t count;
@@ -93,16 +94,19 @@ static void refuses_what_cannot_be_searched(void **state)
     const float bad[] = {NAN, INFINITY, -INFINITY};
     for (int i = 0; i < 3; i++) {
         vectors[4] = bad[i];
-        assert_fails(td_index_build(&index, context, &items, NULL, &err), TD_ERR_NUMERIC, "column 1");
+        assert_fails(td_index_build(&index, context, &items, NULL, &err), TD_ERR_NUMERIC,
+                     "column 1");
         assert_fails(td_index_build(&index, context, &items, NULL, &err), TD_ERR_NUMERIC, "item 1");
         assert_null(index);
     }
     vectors[4] = -FLT_MAX;
     td_vocab *ids = make_ids(context, 3);
-    assert_fails(td_index_build(&index, context, &items, ids, &err), TD_ERR_ARGUMENT, "2 items but 3 ids");
+    assert_fails(td_index_build(&index, context, &items, ids, &err), TD_ERR_ARGUMENT,
+                 "2 items but 3 ids");
     td_vocab_free(ids);
     items.heads = 2;
-    assert_fails(td_index_build(&index, context, &items, NULL, &err), TD_ERR_ARGUMENT, "2 vectors each");
+    assert_fails(td_index_build(&index, context, &items, NULL, &err), TD_ERR_ARGUMENT,
+                 "2 vectors each");
     items = (td_vectors){.data = vectors, .rows = 2, .dim = 0};
     assert_fails(td_index_build(&index, context, &items, NULL, &err), TD_ERR_LIMIT, "0 dimensions");
     items.dim = 65537;
@@ -170,7 +174,8 @@ static void comes_back_from_a_file_the_same(void **state)
             assert_ok(td_index_load(&loaded, context, path, &err));
             assert_holds(loaded, vectors, counts[i], 7);
             assert_true((td_index_ids(loaded) != NULL) == named);
-            if (named && counts[i] > 0) assert_string_equal(td_vocab_id(td_index_ids(loaded), 0), "film-0");
+            if (named && counts[i] > 0)
+                assert_string_equal(td_vocab_id(td_index_ids(loaded), 0), "film-0");
             td_index_free(loaded);
             free(vectors);
         }
@@ -211,17 +216,25 @@ static void refuses_sound_files_of_other_things(void **state)
     static const struct {
         const char *rest, *message;
     } cases[] = {
-        {",\"tandem.kind\":\"model\",\"tandem.version\":\"1\",\"tandem.library\":\"0\",\"tandem.checksums\":"
-         "\"%%%%%%%%%%%%%%%%\"},\"vectors\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}",
+        {",\"tandem.kind\":\"model\",\"tandem.version\":\"1\",\"tandem.library\":\"0\",\"tandem."
+         "checksums\":"
+         "\"%%%%%%%%%%%%%%%%\"},\"vectors\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,"
+         "16]}}",
          "model"},
-        {",\"tandem.kind\":\"index\",\"tandem.version\":\"1\",\"tandem.library\":\"0\",\"tandem.checksums\":"
-         "\"%%%%%%%%%%%%%%%%\"},\"others\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}",
+        {",\"tandem.kind\":\"index\",\"tandem.version\":\"1\",\"tandem.library\":\"0\",\"tandem."
+         "checksums\":"
+         "\"%%%%%%%%%%%%%%%%\"},\"others\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,"
+         "16]}}",
          "missing"},
-        {",\"tandem.kind\":\"index\",\"tandem.version\":\"1\",\"tandem.library\":\"0\",\"tandem.checksums\":"
-         "\"%%%%%%%%%%%%%%%%\"},\"vectors\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}",
+        {",\"tandem.kind\":\"index\",\"tandem.version\":\"1\",\"tandem.library\":\"0\",\"tandem."
+         "checksums\":"
+         "\"%%%%%%%%%%%%%%%%\"},\"vectors\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,"
+         "16]}}",
          "0 dimensions"},
-        {",\"tandem.kind\":\"index\",\"tandem.version\":\"1\",\"tandem.library\":\"0\",\"tandem.checksums\":"
-         "\"%%%%%%%%%%%%%%%%\"},\"vectors\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}",
+        {",\"tandem.kind\":\"index\",\"tandem.version\":\"1\",\"tandem.library\":\"0\",\"tandem."
+         "checksums\":"
+         "\"%%%%%%%%%%%%%%%%\"},\"vectors\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,"
+         "16]}}",
          "item 1 has nan in column 0"},
     };
     const float data[4] = {1, 2, NAN, 4};
@@ -234,7 +247,8 @@ static void refuses_sound_files_of_other_things(void **state)
         assert_null(loaded);
         free(file.bytes);
     }
-    assert_fails(td_index_load(&loaded, context, test_path("none"), &err), TD_ERR_NOT_FOUND, "none");
+    assert_fails(td_index_load(&loaded, context, test_path("none"), &err), TD_ERR_NOT_FOUND,
+                 "none");
     td_context_free(context);
 }
 

@@ -34,7 +34,8 @@ static void assert_reads(td_context *context, const char *path, const float *val
     td_matrix_free(matrix);
 }
 
-static void assert_refuses(td_context *context, const char *path, td_status expected, const char *part)
+static void assert_refuses(td_context *context, const char *path, td_status expected,
+                           const char *part)
 {
     td_error err = {0};
     td_matrix *matrix;
@@ -94,25 +95,28 @@ static void refuses_npy_that_we_cannot_use(void **state)
         {"{'descr': '<i4', 'fortran_order': False, 'shape': (2, 3)}", TD_ERR_UNSUPPORTED, "<i4"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (6,)}", TD_ERR_UNSUPPORTED, "1 dim"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': ()}", TD_ERR_UNSUPPORTED, "0 dim"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 2, 3)}", TD_ERR_UNSUPPORTED, "4 dim"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 2, 3)}", TD_ERR_UNSUPPORTED,
+         "4 dim"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4)}", TD_ERR_CORRUPT, "32 bytes"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2)}", TD_ERR_CORRUPT, "16 bytes"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}", TD_ERR_CORRUPT,
-         "needs"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 1)}", TD_ERR_CORRUPT,
-         "needs"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (18446744073709551616, 1)}", TD_ERR_CORRUPT,
-         "understood"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}",
+         TD_ERR_CORRUPT, "needs"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 1)}",
+         TD_ERR_CORRUPT, "needs"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (18446744073709551616, 1)}",
+         TD_ERR_CORRUPT, "understood"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1, 1, 1)}", TD_ERR_CORRUPT,
          "understood"},
         {"{'descr': '<f4', 'fortran_order': 0, 'shape': (2, 3)}", TD_ERR_CORRUPT, "understood"},
         {"{'descr': '<f4', 'fortran_order': False}", TD_ERR_CORRUPT, "understood"},
-        {"{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}", TD_ERR_CORRUPT,
-         "understood"},
+        {"{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}",
+         TD_ERR_CORRUPT, "understood"},
         {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 3)}", TD_ERR_CORRUPT,
          "understood"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)} x", TD_ERR_CORRUPT, "understood"},
-        {"{'descr': '<f4', 'fortran_order': False, 'shape': (-2, 3)}", TD_ERR_CORRUPT, "understood"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)} x", TD_ERR_CORRUPT,
+         "understood"},
+        {"{'descr': '<f4', 'fortran_order': False, 'shape': (-2, 3)}", TD_ERR_CORRUPT,
+         "understood"},
         {"{'a_key_that_is_too_long': '<f4'}", TD_ERR_CORRUPT, "understood"},
         {"{'descr': '<f4", TD_ERR_CORRUPT, "understood"},
         {"", TD_ERR_CORRUPT, "understood"},
@@ -138,8 +142,8 @@ static void refuses_every_cut_npy(void **state)
     (void)state;
     td_context *context = test_context(1);
     const float data[2] = {1, 2};
-    const char *path = npy_file("cut.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2)}",
-                                data, sizeof data);
+    const char *path = npy_file(
+        "cut.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2)}", data, sizeof data);
     size_t size;
     unsigned char *bytes = test_read(path, &size);
     for (size_t cut = 0; cut < size; cut++) {
@@ -249,8 +253,10 @@ static void reads_fbin(void **state)
     memcpy(bytes, shape, 8);
     memcpy(bytes + 8, values, sizeof values);
     assert_reads(context, test_file("a.fbin", bytes, sizeof bytes), values, 2, 1, 3);
-    assert_refuses(context, test_file("b.fbin", bytes, sizeof bytes - 1), TD_ERR_CORRUPT, "announced");
-    assert_refuses(context, test_file("c.fbin", bytes, sizeof bytes - 4), TD_ERR_CORRUPT, "announced");
+    assert_refuses(context, test_file("b.fbin", bytes, sizeof bytes - 1), TD_ERR_CORRUPT,
+                   "announced");
+    assert_refuses(context, test_file("c.fbin", bytes, sizeof bytes - 4), TD_ERR_CORRUPT,
+                   "announced");
     assert_refuses(context, test_file("d.fbin", bytes, 7), TD_ERR_CORRUPT, "7 bytes");
     shape[0] = shape[1] = UINT32_MAX;
     memcpy(bytes, shape, 8);
@@ -341,8 +347,9 @@ static void survives_every_failed_allocation(void **state)
     const float data[2] = {1, 2};
     char paths[4][256];
     char *list[5] = {paths[0], paths[1], paths[2], paths[3], NULL};
-    snprintf(paths[0], 256, "%s",
-             npy_file("m.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2)}", data, 8));
+    snprintf(
+        paths[0], 256, "%s",
+        npy_file("m.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2)}", data, 8));
     snprintf(paths[1], 256, "%s", test_file("m.fvecs", binary, 8));
     snprintf(paths[2], 256, "%s", test_file("m.fbin", binary, 12));
     snprintf(paths[3], 256, "%s", test_text_file("m.txt", "1 2\n3 4\n"));

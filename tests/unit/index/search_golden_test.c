@@ -46,7 +46,8 @@ static void exclude_by_id(const golden_search *g, uint64_t *offsets, uint32_t *e
     }
 }
 
-static bool is_excluded(const uint64_t *offsets, const uint32_t *exclude, uint64_t q, uint32_t position)
+static bool is_excluded(const uint64_t *offsets, const uint32_t *exclude, uint64_t q,
+                        uint32_t position)
 {
     for (uint64_t i = offsets[q]; i < offsets[q + 1]; i++) {
         if (exclude[i] == position) return true;
@@ -54,8 +55,8 @@ static bool is_excluded(const uint64_t *offsets, const uint32_t *exclude, uint64
     return false;
 }
 
-/* Where TFRS has a defect (it fills up with excluded items, or throws), ours must still never return
- * what is excluded, and as many as there are. Else the same scores and the same ids. */
+/* Where TFRS has a defect (it fills up with excluded items, or throws), ours must still never
+ * return what is excluded, and as many as there are. Else the same scores and the same ids. */
 static void compare(const golden_case *one)
 {
     golden_search g = read_case(one);

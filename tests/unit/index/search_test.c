@@ -47,7 +47,8 @@ static int by_score_then_position(const void *a, const void *b)
 static uint32_t plain_search(const problem *p, uint64_t query, td_hit *hits)
 {
     td_hit *all = malloc((p->items.rows + 1) * sizeof *all);
-    uint32_t count = 0, k = p->search.k_per_query == NULL ? p->search.k : p->search.k_per_query[query];
+    uint32_t count = 0,
+             k = p->search.k_per_query == NULL ? p->search.k : p->search.k_per_query[query];
     for (uint32_t i = 0; i < p->items.rows; i++) {
         if (!plain_allowed(p, query, i)) continue;
         all[count++] = (td_hit){.position = i, .score = plain_score(p, query, i)};
@@ -88,8 +89,9 @@ static void check_against_plain(const problem *p, td_context *context)
             td_hit hit = hits[q * k + i];
             td_hit right = i < count ? expected[i] : (td_hit){TD_NONE, -INFINITY};
             if (hit.position != right.position || hit.score != right.score) {
-                fail_msg("query %llu, hit %u of %u: (%u, %a), not (%u, %a)", (unsigned long long)q, i, k,
-                         hit.position, (double)hit.score, right.position, (double)right.score);
+                fail_msg("query %llu, hit %u of %u: (%u, %a), not (%u, %a)", (unsigned long long)q,
+                         i, k, hit.position, (double)hit.score, right.position,
+                         (double)right.score);
             }
         }
     }
@@ -102,7 +104,9 @@ static problem make_problem(uint64_t items, uint64_t queries, uint32_t heads, ui
 {
     return (problem){
         .items = {.data = test_normal_vectors(1, items, dim), .rows = items, .dim = dim},
-        .queries = {.data = test_normal_vectors(2, queries * heads, dim), .rows = queries, .dim = dim,
+        .queries = {.data = test_normal_vectors(2, queries * heads, dim),
+                    .rows = queries,
+                    .dim = dim,
                     .heads = heads},
         .search = {.k = 10},
     };
@@ -126,7 +130,8 @@ static void all_sizes_and_all_k(void **state)
         for (int d = 0; d < 3; d++) {
             problem p = make_problem(counts[i], 5, 1, dims[d]);
             uint32_t n = (uint32_t)counts[i];
-            const uint32_t ks[] = {1, 2, 10, 64, 65, n > 1 ? n - 1 : 1, n > 0 ? n : 1, n + 1, 2 * n + 3};
+            const uint32_t ks[] = {1,     2,        10, 64, 65, n > 1 ? n - 1 : 1, n > 0 ? n : 1,
+                                   n + 1, 2 * n + 3};
             for (int k = 0; k < 9; k++) {
                 p.search.k = ks[k];
                 check_against_plain(&p, context);
@@ -307,8 +312,10 @@ static void same_bits_for_any_threads_and_kernels(void **state)
                 td_context_options options = {.threads = threads[t], .kernel = kernel};
                 assert_ok(td_context_create(&context, &options, &err));
                 td_hit *hits = run_search(&p, context, &counts);
-                if (first == NULL) first = hits;
-                else assert_memory_equal(first, hits, bytes);
+                if (first == NULL)
+                    first = hits;
+                else
+                    assert_memory_equal(first, hits, bytes);
                 if (hits != first) free(hits);
                 free(counts);
                 td_context_free(context);
@@ -400,7 +407,8 @@ static void refuses_what_makes_no_sense(void **state)
     heads.heads = 65;
     assert_fails(td_searcher_search(s, &heads, &p.search, hits, counts, &err), TD_ERR_LIMIT, "65");
     td_search search = {.k = 0};
-    assert_fails(td_searcher_search(s, &p.queries, &search, hits, counts, &err), TD_ERR_ARGUMENT, "k is 0");
+    assert_fails(td_searcher_search(s, &p.queries, &search, hits, counts, &err), TD_ERR_ARGUMENT,
+                 "k is 0");
     const uint32_t ks[] = {10, 11};
     search = (td_search){.k = 10, .k_per_query = ks};
     assert_fails(td_searcher_search(s, &p.queries, &search, hits, counts, &err), TD_ERR_ARGUMENT,
@@ -436,7 +444,8 @@ static td_status search_once(void *state, td_context *context, td_error *err)
     uint32_t counts[3];
     td_status status = td_index_build(&index, context, &p->items, NULL, err);
     if (status == TD_OK) status = td_searcher_create(&searcher, index, err);
-    if (status == TD_OK) status = td_searcher_search(searcher, &p->queries, &p->search, hits, counts, err);
+    if (status == TD_OK)
+        status = td_searcher_search(searcher, &p->queries, &p->search, hits, counts, err);
     td_searcher_free(searcher);
     td_index_free(index);
     return status;

@@ -14,10 +14,14 @@ static void fill(uint64_t *seed, float *values, size_t count)
     for (size_t i = 0; i < count; i++) {
         double kind = test_uniform(seed, 0, 1);
         double value = test_uniform(seed, -1, 1);
-        if (kind < 0.05) value = 0;
-        else if (kind < 0.08) value = -0.0;
-        else if (kind < 0.11) value *= 1e-40;
-        else if (kind < 0.15) value *= 1e15;
+        if (kind < 0.05)
+            value = 0;
+        else if (kind < 0.08)
+            value = -0.0;
+        else if (kind < 0.11)
+            value *= 1e-40;
+        else if (kind < 0.15)
+            value *= 1e15;
         values[i] = (float)value;
     }
 }
@@ -48,15 +52,18 @@ static void for_each_set(void (*body)(const td__kernels *set))
     for (uint32_t i = 1;; i++) {
         const td__kernels *set = td__kernels_at(i);
         if (set == NULL) return;
-        if (set->available()) body(set);
-        else print_message("SKIPPED: this machine cannot run %s\n", set->name);
+        if (set->available())
+            body(set);
+        else
+            print_message("SKIPPED: this machine cannot run %s\n", set->name);
     }
 }
 
 static void compare_panels(const td__kernels *set)
 {
     uint64_t seed = 7;
-    float *rows = aligned(ROWS * DIMS), *panel = aligned(DIMS * TD__PANEL), *start = aligned(TD__PANEL);
+    float *rows = aligned(ROWS * DIMS), *panel = aligned(DIMS * TD__PANEL),
+          *start = aligned(TD__PANEL);
     float *expected = aligned(ROWS * TD__PANEL), *found = aligned((ROWS + 1) * TD__PANEL);
     for (uint32_t dim = 1; dim <= DIMS; dim++) {
         fill(&seed, rows, ROWS * dim);
@@ -140,7 +147,8 @@ static void a_score_in_a_panel_is_the_dot_product(void **state)
     free(scores);
 }
 
-static const float odd[] = {0.0f, -0.0f, 1.0f, -1.0f, FLT_MAX, -FLT_MAX, 1e-42f, INFINITY, -INFINITY, NAN};
+static const float odd[] = {0.0f,     -0.0f,  1.0f,     -1.0f,     FLT_MAX,
+                            -FLT_MAX, 1e-42f, INFINITY, -INFINITY, NAN};
 enum { ODD = sizeof odd / sizeof odd[0] };
 
 static void compare_masks(const td__kernels *set)

@@ -15,7 +15,8 @@ static int descending(const void *a, const void *b)
 static void check_best(const uint64_t *keys, uint64_t count, uint64_t k)
 {
     uint64_t capacity = td__topk_capacity(k < count ? k : count, count);
-    uint64_t *sorted = malloc(count * sizeof *sorted + 1), *room = malloc(capacity * sizeof *room + 1);
+    uint64_t *sorted = malloc(count * sizeof *sorted + 1),
+             *room = malloc(capacity * sizeof *room + 1);
     td_hit *hits = malloc((k + 1) * sizeof *hits);
     td__topk top;
     memcpy(sorted, keys, count * sizeof *sorted);
@@ -78,7 +79,8 @@ static void best_of_sorted_equal_and_spiky_scores(void **state)
 static void keys_order_by_score_then_position(void **state)
 {
     (void)state;
-    const float ascending[] = {-INFINITY, -FLT_MAX, -1.0f, -1e-42f, 0.0f, 1e-42f, 1.0f, FLT_MAX, INFINITY};
+    const float ascending[] = {-INFINITY, -FLT_MAX, -1.0f,   -1e-42f, 0.0f,
+                               1e-42f,    1.0f,     FLT_MAX, INFINITY};
     enum { VALUES = sizeof ascending / sizeof ascending[0] };
     for (uint32_t i = 0; i < VALUES; i++) {
         uint64_t key = td__key_make(ascending[i], 7);
@@ -98,7 +100,9 @@ static void zero_k_takes_nothing(void **state)
     (void)state;
     td__topk top;
     td_hit hits[1];
-    td__topk_init(&top, NULL, 0, 0);
+    uint64_t room[1];
+    assert_int_equal(td__topk_capacity(0, 0), 1);
+    td__topk_init(&top, room, 1, 0);
     td__topk_push(&top, td__key_make(INFINITY, 0));
     assert_int_equal(td__topk_finish(&top, hits), 0);
 }
