@@ -185,9 +185,12 @@ typedef struct td_context_options {
     td_allocator allocator; /* resize NULL: the C library, huge pages where the system has them */
 } td_context_options;
 
+/* Makes the threads and chooses the kernels. LIMIT for more than 256 threads,
+ * UNSUPPORTED for a kernel set that is unknown or cannot run on this machine. */
 TD_API TD_MUST_CHECK td_status td_context_create(td_context **out,
                                                  const td_context_options *options, td_error *err);
 TD_API void td_context_free(td_context *context);
+/* What was chosen: the number of threads (the caller counts), the name of the kernel set. */
 TD_API uint32_t td_context_threads(const td_context *context);
 TD_API const char *td_context_kernel(const td_context *context); /* "ref", "avx2", ... */
 
@@ -234,6 +237,7 @@ typedef struct td_vocab td_vocab;
 enum { TD_ID_BYTES_MAX = 4096 };
 #define TD_NONE UINT32_MAX /* "no position" */
 
+/* New, without ids. */
 TD_API TD_MUST_CHECK td_status td_vocab_create(td_vocab **out, td_context *context, td_error *err);
 TD_API void td_vocab_free(td_vocab *vocab);
 
@@ -344,6 +348,7 @@ typedef struct td_rows {
     const int64_t *timestamp;  /* [count] or NULL: none */
 } td_rows;
 
+/* The rows, and the two vocabularies that their numbers are positions of. */
 TD_API td_rows td_dataset_rows(const td_dataset *dataset);
 TD_API const td_vocab *td_dataset_queries(const td_dataset *dataset);
 TD_API const td_vocab *td_dataset_candidates(const td_dataset *dataset);
@@ -359,6 +364,7 @@ typedef struct td_query_lists {
     const uint32_t *candidates; /* [offsets[queries]] */
 } td_query_lists;
 
+/* The lists of this dataset; MEMORY the first time, if there is none. */
 TD_API TD_MUST_CHECK td_status td_dataset_query_lists(const td_dataset *dataset,
                                                       td_query_lists *lists, td_error *err);
 
@@ -393,6 +399,8 @@ TD_API TD_MUST_CHECK td_status td_dataset_align(td_dataset **first_out, td_datas
                                                 const td_dataset *first, const td_dataset *second,
                                                 td_error *err);
 
+/* Write a dataset file, which td_dataset_read maps; and verify all rules of a dataset: positions
+ * below the counts, weights finite. CORRUPT says which rule is broken, and where. */
 TD_API TD_MUST_CHECK td_status td_dataset_save(const td_dataset *dataset, const char *path,
                                                td_error *err);
 TD_API TD_MUST_CHECK td_status td_dataset_check(const td_dataset *dataset, td_error *err);
@@ -412,10 +420,12 @@ typedef struct td_catalog_options {
 
 TD_API const td_option_table *td_catalog_option_table(void);
 TD_API void td_catalog_options_init(td_catalog_options *options);
+/* Read an item file. Errors as those of td_dataset_read. */
 TD_API TD_MUST_CHECK td_status td_catalog_read(td_catalog **out, td_context *context,
                                                const char *path, const td_catalog_options *options,
                                                td_read_report *report, td_error *err);
 TD_API void td_catalog_free(td_catalog *catalog);
+/* The ids, and the title of one of them. */
 TD_API const td_vocab *td_catalog_ids(const td_catalog *catalog);
 TD_API const char *td_catalog_title(const td_catalog *catalog, uint32_t position);
 
@@ -461,6 +471,7 @@ TD_API TD_MUST_CHECK td_status td_model_save(const td_model *model, const char *
                                              td_error *err);
 TD_API TD_MUST_CHECK td_status td_model_check(const td_model *model, td_error *err);
 
+/* Facts of a model; the vocabularies hold the known ids. */
 TD_API const td_model_options *td_model_get_options(const td_model *model);
 TD_API const td_vocab *td_model_queries(const td_model *model);
 TD_API const td_vocab *td_model_candidates(const td_model *model);
@@ -553,6 +564,7 @@ typedef struct td_retrieval_shape {
     uint32_t dim;   /* of every batch */
 } td_retrieval_shape;
 
+/* All memory of the task is taken here. */
 TD_API TD_MUST_CHECK td_status td_retrieval_create(td_retrieval **out, td_context *context,
                                                    const td_retrieval_shape *shape,
                                                    const td_retrieval_options *options,
@@ -595,6 +607,7 @@ typedef struct td_frequency_options {
 
 TD_API const td_option_table *td_frequency_option_table(void);
 TD_API void td_frequency_options_init(td_frequency_options *options);
+/* New, having seen no step. */
 TD_API TD_MUST_CHECK td_status td_frequency_create(td_frequency **out, td_context *context,
                                                    const td_frequency_options *options,
                                                    td_error *err);
@@ -632,6 +645,8 @@ typedef struct td_predictions {
     const float *weight;     /* [rows] or NULL: 1 */
 } td_predictions;
 
+/* Loss and gradient of rows against probabilities of the classes, or against the number of the right
+ * class. ARGUMENT for a label out of range, NUMERIC for a loss that is not finite. */
 TD_API TD_MUST_CHECK td_status td_categorical_crossentropy(const td_predictions *predictions,
                                                            const float *target, /* [rows, classes] */
                                                            const td_crossentropy_options *options,
@@ -690,6 +705,7 @@ TD_API double td_learning_rate(const td_optimizer_options *options, uint64_t ste
  * many, row-wise Adagrad one per row) and 4 bytes a row. One thread at a time. */
 typedef struct td_optimizer td_optimizer;
 
+/* New state, for weights that have not moved yet. */
 TD_API TD_MUST_CHECK td_status td_optimizer_create(td_optimizer **out, td_context *context,
                                                    uint64_t rows, uint32_t dim,
                                                    const td_optimizer_options *options,
@@ -779,6 +795,7 @@ typedef struct td_topk_accuracy {
     double hits, weights; /* running sums */
 } td_topk_accuracy;
 
+/* Start, with k results looked at and nothing counted. */
 TD_API void td_topk_accuracy_init(td_topk_accuracy *metric, uint32_t k);
 /* `target` [rows, classes]: the label of a row is its first maximum. */
 TD_API void td_topk_accuracy_update(td_topk_accuracy *metric, const td_predictions *predictions,

@@ -1,0 +1,194 @@
+/* cmd_train.c -- tandem train: from files of interactions to a model file.
+ *
+ * In: interactions, perhaps an item file. Out: a model, and how good it is on what was held out. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data.h"
+#include "metrics.h"
+#include "output.h"
+
+typedef struct train_own {
+    const char *output;
+    const char *items;
+    double validation_fraction;
+} train_own;
+
+typedef struct train_arguments {
+    cli_common common;
+    train_own own;
+    cli_data data;
+    td_catalog_options catalog;
+    td_model_options model;
+    td_train_options train;
+    td_evaluate_options evaluate;
+} train_arguments;
+
+static const td_option own_rows[] = {
+    TD__OPTION_TEXT(train_own, output, "output", "model.tandem", "FILE",
+                    "model file to write (-o FILE)"),
+    TD__OPTION_TEXT(train_own, items, "items", NULL, "FILE",
+                    "item file: ids and titles to show instead of bare ids"),
+    TD__OPTION_F64(train_own, validation_fraction, "validation-fraction", "0", 0, 0.9, "SHARE",
+                   "share of the training part to watch; training then can stop early and keep the "
+                   "best epoch"),
+};
+
+static const td_option_table *own_table(void)
+{
+    static const td_option_table table = TD__OPTION_TABLE("train-own", train_own, own_rows);
+    return &table;
+}
+
+static const cli_group groups[] = {
+    {"Files", own_table, offsetof(train_arguments, own)},
+    CLI_DATA_GROUPS(train_arguments),
+    {"Reading the item file", td_catalog_option_table, offsetof(train_arguments, catalog)},
+    {"The two towers", td_model_option_table, offsetof(train_arguments, model)},
+    {"Training", td_train_option_table, offsetof(train_arguments, train)},
+    {"Measuring what was held out", td_evaluate_option_table, offsetof(train_arguments, evaluate)},
+    {"Everywhere", cli_common_option_table, offsetof(train_arguments, common)},
+};
+
+/* Better to learn before the training than after it that the model cannot be written. */
+static td_status check_output(const char *path, td_error *err)
+{
+    char folder[4096];
+    td_status status = TD_OK;
+    TD_FAIL_IF(path == NULL, err, ERR_ARGUMENT, "--output needs the name of a file");
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+    TD_FAIL_IF(length >= sizeof folder, err, ERR_ARGUMENT, "--output: the name is too long");
+    memcpy(folder, path, length);
+    folder[length] = '\0';
+    const char *where = length == 0 ? "." : folder;
+    TD_FAIL_IF(access(where, F_OK) != 0, err, ERR_NOT_FOUND, "%s: no such folder for --output",
+               where);
+    TD_FAIL_IF(access(where, W_OK) != 0, err, ERR_IO, "%s: %s", where, strerror(errno));
+done:
+    return status;
+}
+
+static td_status create_model(td_model **model, const cli_call *call, const cli_parts *parts,
+                              td_error *err)
+{
+    td_status status = TD_OK;
+    const train_arguments *arguments = call->arguments;
+    td_catalog *catalog = NULL;
+    td_read_report report;
+    if (arguments->own.items != NULL) {
+        TD_TRY(td_catalog_read(&catalog, call->context, arguments->own.items, &arguments->catalog,
+                               &report, err));
+    }
+    TD_TRY(td_model_create(model, call->context, parts->train, catalog, &arguments->model, err));
+done:
+    td_catalog_free(catalog);
+    return status;
+}
+
+static td_status train(const cli_call *call, td_model *model, const cli_parts *parts,
+                       td_train_report *report, td_error *err)
+{
+    const train_arguments *arguments = call->arguments;
+    cli_progress progress;
+    td_progress_hook hook = cli_progress_start(&progress, call);
+    td_status status = td_model_train(model, parts->train, parts->validation, &arguments->train,
+                                      &hook, report, err);
+    cli_progress_end(&progress);
+    return status;
+}
+
+static void print_report(const cli_call *call, const td_model *model,
+                         const td_train_report *report)
+{
+    const train_arguments *arguments = call->arguments;
+    if (call->common->quiet) return;
+    fprintf(stderr, "%s: %s parameters, %u epochs, %s steps in %.2f s, loss %.4f to %.4f",
+            arguments->own.output, cli_count(td_model_parameter_count(model)), report->epochs,
+            cli_count(report->steps), report->seconds, report->first_loss, report->last_loss);
+    if (report->best_epoch > 0) {
+        fprintf(stderr, "; best on the validation part: %.4f in epoch %u", report->best_monitor,
+                report->best_epoch);
+    }
+    fputc('\n', stderr);
+}
+
+static json_t *report_json(const cli_call *call, const cli_parts *parts, const td_model *model,
+                           const td_train_report *report, const cli_comparison *comparison)
+{
+    const train_arguments *arguments = call->arguments;
+    const td_vocab *queries = td_model_queries(model), *candidates = td_model_candidates(model);
+    json_t *read = json_pack(
+        "{s:I, s:I, s:I, s:I}", "lines", (json_int_t)parts->report.lines, "rows",
+        (json_int_t)parts->report.rows, "below_rating", (json_int_t)parts->report.below_rating,
+        "bad_lines", (json_int_t)parts->report.bad_lines);
+    json_t *trained = json_pack(
+        "{s:I, s:i, s:i, s:I, s:f, s:f, s:f, s:f}", "rows",
+        (json_int_t)td_dataset_rows(parts->train).count, "epochs", (int)report->epochs,
+        "best_epoch", (int)report->best_epoch, "steps", (json_int_t)report->steps, "first_loss",
+        report->first_loss, "last_loss", report->last_loss, "best_monitor", report->best_monitor,
+        "seconds", report->seconds);
+    json_t *evaluation = comparison != NULL ? cli_comparison_json(comparison) : json_null();
+    return json_pack("{s:o, s:I, s:I, s:I, s:o, s:o, s:o}", "model",
+                     cli_json_text(arguments->own.output), "queries",
+                     (json_int_t)td_vocab_count(queries), "candidates",
+                     (json_int_t)td_vocab_count(candidates), "parameters",
+                     (json_int_t)td_model_parameter_count(model), "read", read, "train", trained,
+                     "evaluation", evaluation);
+}
+
+static td_status run(cli_call *call, td_error *err)
+{
+    td_status status = TD_OK;
+    const train_arguments *arguments = call->arguments;
+    cli_parts parts = {0};
+    td_model *model = NULL;
+    td_train_report report = {0};
+    cli_comparison comparison;
+    bool json = call->common->json;
+    TD_TRY(check_output(arguments->own.output, err));
+    TD_TRY(cli_parts_read(&parts, call, &arguments->data, call->operands, call->operand_count,
+                          arguments->own.validation_fraction, err));
+    cli_parts_print(&parts, call);
+    TD_TRY(create_model(&model, call, &parts, err));
+    TD_TRY(train(call, model, &parts, &report, err));
+    TD_TRY(td_model_save(model, arguments->own.output, err));
+    if (!json) print_report(call, model, &report);
+    if (parts.test != NULL) {
+        TD_TRY(cli_compare(&comparison, call, model, parts.train, parts.test, &arguments->evaluate,
+                           err));
+        if (!json) cli_comparison_print(&comparison, &arguments->evaluate);
+    }
+    if (json) {
+        TD_TRY(cli_json_print(report_json(call, &parts, model, &report,
+                                          parts.test != NULL ? &comparison : NULL), err));
+    }
+done:
+    td_model_free(model);
+    cli_parts_free(&parts);
+    return status;
+}
+
+const cli_verb cli_train = {
+    .name = "train",
+    .summary = "learn a model from files of interactions",
+    .operands = "FILE...",
+    .operands_min = 1,
+    .operands_max = UINT32_MAX,
+    .about = "Reads who interacted with what, learns one vector for each query (user) and each "
+             "candidate (item) so that a query's vector is nearest to what it is likely to "
+             "interact with next, and writes a model file. With a part held out (--split or "
+             "--test) it then measures the model on it, beside the list of the most popular "
+             "candidates, which any model should beat.",
+    .example = "tandem train data/ml-latest-small/ratings.csv \\\n"
+               "    --items data/ml-latest-small/movies.csv --split random -o movies.tandem",
+    .output = "One object: model (the file), queries, candidates, parameters, read (lines, rows, "
+              "below_rating, bad_lines), train (rows, epochs, best_epoch, steps, first_loss, "
+              "last_loss, best_monitor, seconds) and evaluation (as tandem evaluate prints it, or "
+              "null).",
+    CLI_GROUPS(groups),
+    .arguments_size = sizeof(train_arguments),
+    .run = run,
+};

@@ -1,0 +1,1 @@
+exec tandem train "$DATA/ratings.csv" --epoch 3
