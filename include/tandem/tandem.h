@@ -783,6 +783,75 @@ TD_API TD_MUST_CHECK td_status td_model_train(td_model *model, const td_dataset 
                                               const td_progress_hook *hook,
                                               td_train_report *report, td_error *err);
 
+/* --- implicit alternating least squares ------------------------------------------------------
+ * A second trainer, without steps or learning rate (Hu, Koren & Volinsky, ICDM 2008, with the loss and
+ * the advice of Rendle et al., RecSys 2022, arXiv 2110.14037). With s the dot product of a query's and a
+ * candidate's vector, it minimises
+ *
+ *     sum over rows of weight (s - 1)^2  +  unobserved_weight * sum over all pairs of s^2
+ *       + regularization * sum over queries of (w_q + unobserved_weight * N)^exponent |vector|^2
+ *       + the same over candidates, with the number of queries for N,
+ *
+ * w_q being the sum of the weights of the query's rows. An epoch solves all candidates with the queries
+ * as they are, then all queries with the candidates as they are: exactly, or, if `block` is less than
+ * the dimension, for `block` numbers of a vector after the other (iALS++, arXiv 2110.14044). The loss
+ * never rises. What decides quality is the pair unobserved_weight and regularization: try both on a
+ * logarithmic grid on a validation part; a larger dimension then only helps.
+ */
+typedef struct td_ials_options {
+    float unobserved_weight; /* alpha, > 0: 0.001 for large sparse catalogues to 1 for small dense */
+    float regularization;    /* lambda, > 0 */
+    float exponent;          /* nu: 0 the same for all, 1 in proportion to the rows */
+    uint32_t block;          /* numbers of a vector solved together */
+    uint32_t epochs;
+    uint32_t patience;       /* epochs without gain on the validation part before stopping; 0: off */
+    td_monitor monitor;      /* of the validation part, seen removed */
+    uint32_t monitor_k;
+    bool restore_best;       /* end with the weights of the best epoch */
+} td_ials_options;
+
+TD_API const td_option_table *td_ials_option_table(void);
+TD_API void td_ials_options_init(td_ials_options *options);
+
+/* Train in place, from the weights as they are. The model must have dot similarity and one head; its
+ * out-of-vocabulary rows learn from the ids that share them, and rows that nothing was learned for
+ * become the mean of the queries (what everybody likes), or zero for candidates. `validation`, `hook`
+ * and `report` (steps: vectors solved; losses: the sum above per training row) as for td_model_train.
+ * NUMERIC if the equations have no solution in float32: the model then holds the last good epoch.
+ * CANCELLED if the hook says so: vectors that were not reached are as before. Memory beside the model:
+ * 16 bytes a row and the copies to come back to. */
+TD_API TD_MUST_CHECK td_status td_model_train_ials(td_model *model, const td_dataset *train,
+                                                   const td_dataset *validation,
+                                                   const td_ials_options *options,
+                                                   const td_progress_hook *hook,
+                                                   td_train_report *report, td_error *err);
+
+/* Vectors for queries that the model has never seen, from lists of candidates: the exact minimiser of
+ * the loss above with the candidates as they are. For a query of the training part that is the vector
+ * training ended with, if `block` was not less than the dimension. Any model with dot similarity and
+ * one head will do. Immutable: any number of threads. */
+typedef struct td_fold_in td_fold_in;
+
+/* Lists of candidates by position in td_model_candidates, those of list q being
+ * candidates[offsets[q]] .. candidates[offsets[q + 1] - 1]. TD_NONE is passed over. */
+typedef struct td_histories {
+    uint32_t count;
+    const uint64_t *offsets;    /* [count + 1] */
+    const uint32_t *candidates; /* [offsets[count]] */
+    const float *weight;        /* [offsets[count]] finite and >= 0, or NULL: 1 */
+} td_histories;
+
+/* `model` is borrowed and must outlive the result; its weights are read at once, and must stay. Of the
+ * options (as for training), unobserved_weight, regularization and exponent count. */
+TD_API TD_MUST_CHECK td_status td_fold_in_create(td_fold_in **out, const td_model *model,
+                                                 const td_ials_options *options, td_error *err);
+TD_API void td_fold_in_free(td_fold_in *fold_in);
+/* `vectors` [count, dim] is filled; an empty list gives zeros. ARGUMENT for a position that is not
+ * there or a weight that is not allowed, NUMERIC as for training. */
+TD_API TD_MUST_CHECK td_status td_fold_in_solve(const td_fold_in *fold_in,
+                                                const td_histories *histories, float *vectors,
+                                                td_error *err);
+
 /* ------------------------------------------------------------------------------------------------
  * 6 evaluation
  * --------------------------------------------------------------------------------------------- */

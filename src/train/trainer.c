@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "model/model.h"
+#include "train/monitor.h"
 #include "base/poison.h"
 
 static const double REPORT_SECONDS = 0.05;
@@ -109,6 +110,17 @@ static void count_epoch(td__trainer *t, td__epoch *epoch)
     td__snapshot_take(t->good, t->model);
 }
 
+static td_status validate(const td__trainer *t, double *monitor, td_error *err)
+{
+    td__validation validation = {.model = t->model,
+                                 .train = t->train,
+                                 .part = t->validation,
+                                 .monitor = t->options.monitor,
+                                 .k = t->options.monitor_k,
+                                 .hook = t->hook};
+    return td__validate(&validation, monitor, err);
+}
+
 static td_status run_epoch(td__trainer *t, td_error *err)
 {
     td_status status = TD_OK;
@@ -124,7 +136,7 @@ static td_status run_epoch(td__trainer *t, td_error *err)
                        .learning_rate = t->learning_rate,
                        .seconds = seconds,
                        .rows_per_second = (double)t->epoch_rows / fmax(seconds, 1e-9)};
-    if (epoch.validated) TD_TRY(td__trainer_validate(t, &epoch.monitor, err));
+    if (epoch.validated) TD_TRY(validate(t, &epoch.monitor, err));
     count_epoch(t, &epoch);
     TD_TRY(td__train_log_add(&t->log, &epoch, err));
     if (t->options.checkpoint != NULL) TD_TRY(td__trainer_save(t, err));
@@ -148,14 +160,7 @@ static td_status check_arguments(const td__trainer *t, td_error *err)
     TD_TRY(td_options_check(td_train_option_table(), &t->options, err));
     TD_FAIL_IF(t->options.resume && t->options.checkpoint == NULL, err, ERR_ARGUMENT,
                "resume needs a checkpoint to go on from");
-    if (t->validation == NULL) return TD_OK;
-    TD_FAIL_IF(td_dataset_queries(t->validation) != td_dataset_queries(t->train)
-                   || td_dataset_candidates(t->validation) != td_dataset_candidates(t->train),
-               err, ERR_ARGUMENT,
-               "training and validation part must share their vocabularies: take them from "
-               "td_dataset_split or td_dataset_align");
-    TD_FAIL_IF(td_dataset_rows(t->validation).count == 0, err, ERR_ARGUMENT,
-               "the validation part has no rows");
+    TD_TRY(td__validation_check(t->train, t->validation, err));
 done:
     return status;
 }

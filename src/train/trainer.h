@@ -28,12 +28,6 @@ typedef struct td__trainer {
     double reported;       /* td__seconds of the last progress report */
 } td__trainer;
 
-/* --- monitor.c */
-
-/* The monitor's metric of the validation part, seen removed. */
-TD_MUST_CHECK td_status td__trainer_validate(const td__trainer *trainer, double *monitor,
-                                             td_error *err);
-
 /* --- checkpoint.c */
 
 /* Write all that the rest of the training depends on: weights, optimizers, best weights, report. */
