@@ -886,9 +886,10 @@ TD_API TD_MUST_CHECK td_status td_factorized_topk_create(td_factorized_topk **ou
                                                          const struct td_index *index,
                                                          const td_u32_list *ks, td_error *err);
 TD_API void td_factorized_topk_free(td_factorized_topk *metric);
-/* Score mode: `positive` [rows, dim] are the true candidates' vectors; a hit at k if fewer than k
+/* Score mode: `positives` [rows, dim] are the true candidates' vectors; a hit at k if fewer than k
  * candidates score strictly higher. The positive's score comes from the same arithmetic as theirs.
- * `weight` [rows] or NULL. */
+ * `weight` [rows] or NULL. As in TFRS a row is a miss at every k if its own score, or one of the first
+ * max(k) scores, is not finite. */
 TD_API TD_MUST_CHECK td_status td_factorized_topk_update(td_factorized_topk *metric,
                                                          const td_vectors *queries,
                                                          const td_vectors *positives,
@@ -923,8 +924,8 @@ typedef struct td_metrics_at {
     double ndcg;      /* ideal over min(k, test items) */
     double map;       /* average precision at k, over min(k, test items) */
     double mrr;       /* 1 / rank of the first hit, 0 beyond k */
-    double coverage;  /* share of candidates that occur in some top k */
-    double popularity; /* mean training count of the recommended */
+    double coverage;  /* share of the rankable candidates that occur in some top k */
+    double popularity; /* mean training count of all that stand in the top k lists */
 } td_metrics_at;
 
 typedef struct td_metrics {
@@ -945,7 +946,10 @@ typedef struct td_scorer {
 } td_scorer;
 
 /* Rank for every query of `test` and measure. `train` gives seen items, counts and the candidates;
- * the two must share vocabularies. `hook` may be NULL. */
+ * ARGUMENT if the two do not share vocabularies (td_dataset_split, td_dataset_align). With
+ * exclude_seen, test items that are also training items of their query are misses. `hook` may be NULL.
+ * NUMERIC for a score of NaN; a scorer's own failure is passed on, that of the first query. Metrics
+ * are 0 where there is nothing to divide by. */
 TD_API TD_MUST_CHECK td_status td_evaluate(td_metrics *metrics, td_context *context,
                                            const td_scorer *scorer, const td_dataset *train,
                                            const td_dataset *test,
@@ -955,7 +959,7 @@ TD_API TD_MUST_CHECK td_status td_evaluate_model(td_metrics *metrics, const td_m
                                                  const td_dataset *train, const td_dataset *test,
                                                  const td_evaluate_options *options,
                                                  const td_progress_hook *hook, td_error *err);
-/* Candidates by training count, the same list for all. */
+/* Candidates by training count, the same list for all; those without a training row are not in it. */
 TD_API TD_MUST_CHECK td_status td_evaluate_popularity(td_metrics *metrics, td_context *context,
                                                       const td_dataset *train,
                                                       const td_dataset *test,
@@ -1056,8 +1060,12 @@ TD_API TD_MUST_CHECK td_status td_searcher_create(td_searcher **out, const td_in
 TD_API void td_searcher_free(td_searcher *searcher);
 
 /* Exact top k of each query by (score descending, position ascending). `hits` [queries, k] and
- * `counts` [queries] are filled: min(k, allowed items) each. The same bits for any threads and any
- * grouping of queries into calls. NUMERIC for a query that is not finite. */
+ * `counts` [queries] are filled: min(k, allowed items) each; places of `hits` beyond that hold TD_NONE
+ * and -INFINITY. A score is one chain of float32 fused multiply-adds in the order of the dimensions,
+ * starting from the bias; -0 counts as 0, and one without a value (infinity less infinity, where
+ * numbers overflow) as -INFINITY. The same bits for any threads, kernels, and grouping of queries into
+ * calls. Allocates nothing once it has seen as large a call. NUMERIC for a query or bias that is not
+ * finite, ARGUMENT for k 0 and for positions beyond the index. */
 TD_API TD_MUST_CHECK td_status td_searcher_search(td_searcher *searcher, const td_vectors *queries,
                                                   const td_search *search, td_hit *hits,
                                                   uint32_t *counts, td_error *err);

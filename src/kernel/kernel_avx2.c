@@ -38,7 +38,7 @@ static void axpy(float alpha, const float *x, float *y, uint32_t dim)
     for (; k < dim; k++) y[k] = fmaf(alpha, x[k], y[k]);
 }
 
-/* `height` rows against `width` registers of columns from `column` on. Both are constants where it
+/* `height` rows against `width` registers of columns. Both are constants where it
  * is called, so the loops over them vanish and `sum` lives in registers. */
 static inline __attribute__((always_inline)) void tile(uint32_t height, uint32_t width,
                                                        const float *rows, const float *panel,
