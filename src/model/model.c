@@ -12,7 +12,7 @@
 #include "base/poison.h"
 
 static const td_option option_rows[] = {
-    TD__OPTION_U32(td_model_options, dim, "dim", "32", 1, TD__DIM_MAX, "N",
+    TD__OPTION_U32(td_model_options, dim, "dim", "64", 1, TD__DIM_MAX, "N",
                    "numbers in a vector"),
     TD__OPTION_U32(td_model_options, heads, "heads", "1", 1, TD__HEADS_MAX, "N",
                    "vectors per query; a candidate is scored by the best of them"),

@@ -22,7 +22,7 @@ enum {
     LINE_FLOATS = 16
 };
 
-static const td_option rows[] = {TD__OPTIMIZER_OPTION_ROWS(td_optimizer_options, )};
+static const td_option rows[] = {TD__OPTIMIZER_OPTION_ROWS(td_optimizer_options, , "0.1")};
 static const td_option_table table = TD__OPTION_TABLE("optimizer", td_optimizer_options, rows);
 
 const td_option_table *td_optimizer_option_table(void)

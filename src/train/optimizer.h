@@ -10,12 +10,13 @@
 #include "base/options.h"
 
 /* Rows for the fields of a td_optimizer_options inside `type`: `at` is empty, or the member and a dot:
- *     TD__OPTIMIZER_OPTION_ROWS(td_train_options, optimizer.) */
-#define TD__OPTIMIZER_OPTION_ROWS(type, at)                                                        \
+ *     TD__OPTIMIZER_OPTION_ROWS(td_train_options, optimizer., "0.05")
+ * `rate` is the default of learning_rate. */
+#define TD__OPTIMIZER_OPTION_ROWS(type, at, rate)                                                  \
     TD__OPTION_CHOICE(type, at optimizer, "optimizer", "adagrad",                                  \
                       "sgd|adagrad|adagrad-torch|adagrad-rowwise|adam-lazy",                       \
                       "how gradients move the weights"),                                           \
-        TD__OPTION_F32(type, at learning_rate, "learning-rate", "0.1", 0, 1e6, "RATE",             \
+        TD__OPTION_F32(type, at learning_rate, "learning-rate", rate, 0, 1e6, "RATE",              \
                        "size of a step"),                                                          \
         TD__OPTION_F32(type, at initial_accumulator, "initial-accumulator", "0.1", 0, 1e6, "A",    \
                        "Adagrad: what the sums of squares start from"),                            \

@@ -7,16 +7,16 @@
 #include "base/poison.h"
 
 static const td_option rows[] = {
-    TD__OPTION_U32(td_train_options, epochs, "epochs", "20", 1, TD__U32_MAX, "N",
+    TD__OPTION_U32(td_train_options, epochs, "epochs", "10", 1, TD__U32_MAX, "N",
                    "times through the training rows, at most"),
-    TD__OPTION_U32(td_train_options, batch_size, "batch-size", "4096", 1, 16777216, "N",
+    TD__OPTION_U32(td_train_options, batch_size, "batch-size", "1024", 1, 16777216, "N",
                    "rows of a step; each is a negative for the others"),
     TD__RETRIEVAL_OPTION_ROWS(td_train_options, loss., "true"),
     TD__OPTION_CHOICE(td_train_options, sampling_correction, "sampling-correction", "counts",
                       "none|counts|streaming",
                       "where the sampling probabilities of the candidates come from"),
     TD__FREQUENCY_OPTION_ROWS(td_train_options, frequency.),
-    TD__OPTIMIZER_OPTION_ROWS(td_train_options, optimizer.),
+    TD__OPTIMIZER_OPTION_ROWS(td_train_options, optimizer., "0.05"),
     TD__OPTION_CHOICE(td_train_options, shuffle, "shuffle", "epoch", "epoch|once|none",
                       "when the rows get a new order; once: the same batches each epoch"),
     TD__OPTION_U64(td_train_options, seed, "seed", "42", 0, TD__U64_MAX, "SEED",

@@ -268,10 +268,13 @@ static td_status fold_body(void *state, td_context *context, td_error *err)
     td_dataset *train = NULL;
     td_model *model = NULL;
     td_fold_in *fold_in = NULL;
-    float x[32];
+    float x[DIM];
+    td_model_options options;
+    td_model_options_init(&options);
+    options.dim = DIM;
     (void)state;
     td_status status = td_dataset_build(&train, context, &interactions, err);
-    if (status == TD_OK) status = td_model_create(&model, context, train, NULL, NULL, err);
+    if (status == TD_OK) status = td_model_create(&model, context, train, NULL, &options, err);
     if (status == TD_OK) status = td_fold_in_create(&fold_in, model, NULL, err);
     if (status == TD_OK) status = td_fold_in_solve(fold_in, &histories, x, err);
     td_fold_in_free(fold_in);

@@ -25,7 +25,7 @@ static void defaults_beat_popularity_on_the_bundled_data(void **state)
     td_model *model;
     td_train_options options;
     td_train_options_init(&options);
-    options.epochs = 4; /* the defaults' best epoch is near */
+    options.epochs = 5; /* near the best for the defaults */
     assert_ok(td_model_create(&model, context, train, NULL, NULL, &err));
     assert_ok(td_model_train(model, train, NULL, &options, NULL, NULL, &err));
     td_metrics ours, popularity;
@@ -33,8 +33,8 @@ static void defaults_beat_popularity_on_the_bundled_data(void **state)
     assert_ok(td_evaluate_model(&ours, model, train, test, &evaluate, NULL, &err));
     assert_ok(td_evaluate_popularity(&popularity, context, train, test, &evaluate, NULL, &err));
     print_message("NDCG@10 %.4f, popularity %.4f\n", ours.at[0].ndcg, popularity.at[0].ndcg);
-    assert_true(ours.at[0].ndcg > 1.15 * popularity.at[0].ndcg);
-    assert_true(ours.at[0].recall > 1.15 * popularity.at[0].recall);
+    assert_true(ours.at[0].ndcg > 1.4 * popularity.at[0].ndcg);
+    assert_true(ours.at[0].recall > 1.4 * popularity.at[0].recall);
     td_model_free(model);
     td_dataset_free(train);
     td_dataset_free(test);

@@ -26,6 +26,7 @@ static void set_up(fixture *f, uint32_t threads, uint32_t heads, td_similarity s
     td_model_options options;
     td_model_options_init(&options);
     options.heads = heads;
+    options.dim = 32;
     options.similarity = similarity;
     assert_ok(td_model_create(&f->model, f->context, f->dataset, NULL, &options, &err));
     td_train_options_init(&f->options);
