@@ -49,7 +49,8 @@ td_status td_fold_in_create(td_fold_in **out, const td_model *model, const td_ia
                                           .dim = model->options.dim,
                                           .block = model->options.dim,
                                           .others = learned(table),
-                                          .unobserved_weight = (double)options->unobserved_weight,
+                                          .unobserved_weight =
+                                              td__ials_unobserved_weight(model, options),
                                           .regularization = (double)options->regularization,
                                           .exponent = (double)options->exponent};
     TD_TRY(td__alloc(&fold_in->gram, model->context, dim * dim, sizeof(float), err));

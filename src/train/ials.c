@@ -19,9 +19,9 @@
 #include "base/poison.h"
 
 static const td_option option_rows[] = {
-    TD__OPTION_F32(td_ials_options, unobserved_weight, "unobserved-weight", "0.1", 1e-6, 1e6,
-                   "ALPHA", "weight of the pairs that were not seen, against 1 for those that were"),
-    TD__OPTION_F32(td_ials_options, regularization, "regularization", "0.01", 1e-9, 1e6, "LAMBDA",
+    TD__OPTION_F32(td_ials_options, unobserved_weight, "unobserved-weight", "0", 0, 1e6,
+                   "ALPHA", "weight of all pairs, against 1 for a row; 0: from the data"),
+    TD__OPTION_F32(td_ials_options, regularization, "regularization", "0.008", 1e-9, 1e6, "LAMBDA",
                    "weight of the squared vectors"),
     TD__OPTION_F32(td_ials_options, exponent, "regularization-exponent", "1", 0, 2, "NU",
                    "how regularization grows with the rows of a vector; 0: not"),

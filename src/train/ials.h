@@ -32,6 +32,7 @@ typedef struct td__ials {
     td_model *model;
     td_ials_options options;
     uint64_t rows;          /* of the training part */
+    double unobserved_weight;
     td__ials_side sides[2]; /* by td__ials_which */
     td__ials_scratch *scratch; /* [threads] */
     uint32_t threads;
@@ -55,6 +56,9 @@ TD_MUST_CHECK td_status td__ials_loss(td__ials *ials, double *loss, td_error *er
  * they must have no say, zero. */
 void td__ials_fill_queries(td__ials *ials);
 void td__ials_empty_queries(td__ials *ials);
+
+/* That of the options or, if it is 0, that which fits the training rows the model was made from. */
+double td__ials_unobserved_weight(const td_model *model, const td_ials_options *options);
 
 /* ARGUMENT unless vectors of the model are compared by dot product, one a query. */
 TD_MUST_CHECK td_status td__ials_check_model(const td_model *model, td_error *err);

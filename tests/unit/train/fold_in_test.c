@@ -56,6 +56,7 @@ static world make_world(uint32_t threads, bool weighted)
     w.train = make_dataset(w.context, weighted);
     assert_ok(td_model_create(&w.model, w.context, w.train, NULL, &options, &err));
     td_ials_options_init(&w.options);
+    w.options.unobserved_weight = 0.1f;
     w.options.epochs = 3;
     assert_ok(td_model_train_ials(w.model, w.train, NULL, &w.options, NULL, NULL, &err));
     assert_ok(td_fold_in_create(&w.fold_in, w.model, &w.options, &err));

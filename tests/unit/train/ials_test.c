@@ -360,6 +360,27 @@ static void rows_of_the_same_pair_add_their_weights(void **state)
 
 /* --- whole trainings */
 
+/* 8 times the rows over the pairs. */
+static void the_weight_of_all_pairs_is_chosen_from_the_data(void **state)
+{
+    (void)state;
+    td_error err;
+    float chosen[QUERIES * 8];
+    world w = make_world(1, 8, true);
+    td_ials_options options = with(0, 0.03f, 1, 64);
+    assert_ok(td_model_train_ials(w.model, w.train, NULL, &options, NULL, NULL, &err));
+    memcpy(chosen, queries_of(w.model), sizeof chosen);
+    double rows = (double)td_dataset_rows(w.train).count;
+    options.unobserved_weight = (float)(8 * rows / (QUERIES * CANDIDATES));
+    clear_world(&w);
+    w = make_world(1, 8, true);
+    assert_ok(td_model_train_ials(w.model, w.train, NULL, &options, NULL, NULL, &err));
+    for (uint32_t i = 0; i < QUERIES * 8; i++) {
+        assert_close((double)queries_of(w.model)[i], (double)chosen[i], 1e-4, 1e-5);
+    }
+    clear_world(&w);
+}
+
 static void threads_and_kernels_do_not_change_the_bits(void **state)
 {
     (void)state;
@@ -556,7 +577,7 @@ static void options_out_of_bounds_are_refused(void **state)
     (void)state;
     td_error err;
     world w = make_world(1, 8, false);
-    td_ials_options options = with(0, 0.1f, 1, 64);
+    td_ials_options options = with(-1, 0.1f, 1, 64);
     assert_fails(td_model_train_ials(w.model, w.train, NULL, &options, NULL, NULL, &err),
                  TD_ERR_ARGUMENT, "unobserved-weight");
     options = with(0.1f, 0.1f, 1, 0);
@@ -658,6 +679,7 @@ int main(void)
         cmocka_unit_test(blocks_approach_the_exact_solution),
         cmocka_unit_test(whole_vectors_forget_what_they_were),
         cmocka_unit_test(rows_of_the_same_pair_add_their_weights),
+        cmocka_unit_test(the_weight_of_all_pairs_is_chosen_from_the_data),
         cmocka_unit_test(threads_and_kernels_do_not_change_the_bits),
         cmocka_unit_test(the_report_says_what_was_done),
         cmocka_unit_test(rows_without_data_are_the_mean_query_or_zero),
