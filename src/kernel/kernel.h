@@ -16,6 +16,7 @@
 enum { TD__PANEL = 48 };
 
 struct td__softmax_kernels; /* softmax_tiles.h */
+struct td__quant_kernels;   /* quant.h */
 
 typedef struct td__kernels {
     const char *name;
@@ -40,6 +41,7 @@ typedef struct td__kernels {
     void (*above)(const float *scores, uint32_t row_count, const float *thresholds, uint64_t *masks);
 
     const struct td__softmax_kernels *softmax; /* the loops of the training engine */
+    const struct td__quant_kernels *quant;     /* compressed vectors */
 } td__kernels;
 
 /* Sets compiled into this library, weakest first; the first is always available. */

@@ -6,6 +6,7 @@
  * tiles wide. One row alone is done over the whole panel (6 chains), because then memory is the
  * limit and should be read in order. */
 #include "kernel/kernel.h"
+#include "kernel/quant.h"
 #include "kernel/softmax_tiles.h"
 
 #if defined(__x86_64__)
@@ -131,6 +132,7 @@ const td__kernels td__kernels_avx2 = {
     .score_panel = score_panel,
     .above = above,
     .softmax = &td__softmax_avx2,
+    .quant = &td__quant_avx2,
 };
 
 #endif

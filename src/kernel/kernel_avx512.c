@@ -4,6 +4,7 @@
  * A tile is 8 rows by the whole panel of 3 registers: 24 accumulators, 3 registers of columns and a
  * broadcast that is part of the fma. */
 #include "kernel/kernel.h"
+#include "kernel/quant.h"
 #include "kernel/softmax_tiles.h"
 
 #if defined(__x86_64__)
@@ -103,6 +104,7 @@ const td__kernels td__kernels_avx512 = {
     .score_panel = score_panel,
     .above = above,
     .softmax = &td__softmax_avx512,
+    .quant = &td__quant_avx512,
 };
 
 #endif

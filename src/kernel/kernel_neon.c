@@ -4,6 +4,7 @@
  * A tile is 6 rows by 12 columns: 18 accumulators, 3 registers of columns and 6 broadcasts of the
  * 32 registers. A panel is 4 tiles wide; few rows are done over the whole panel. */
 #include "kernel/kernel.h"
+#include "kernel/quant.h"
 #include "kernel/softmax_tiles.h"
 
 #if defined(__aarch64__)
@@ -115,6 +116,7 @@ const td__kernels td__kernels_neon = {
     .score_panel = score_panel,
     .above = above,
     .softmax = &td__softmax_neon,
+    .quant = &td__quant_neon,
 };
 
 #endif

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "kernel/kernel.h"
+#include "kernel/quant.h"
 #include "kernel/softmax_tiles.h"
 
 #include "base/poison.h"
@@ -62,4 +63,5 @@ const td__kernels td__kernels_ref = {
     .score_panel = score_panel,
     .above = above,
     .softmax = &td__softmax_ref,
+    .quant = &td__quant_ref,
 };

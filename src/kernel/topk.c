@@ -88,6 +88,13 @@ void td__topk_shrink(td__topk *top)
     top->threshold = td__key_score(top->floor);
 }
 
+void td__topk_cut(td__topk *top)
+{
+    if (top->count <= top->k) return;
+    top->count = select_largest(top->keys, top->count, top->k, top->k, &top->floor);
+    top->threshold = td__key_score(top->floor);
+}
+
 static void sort_few(uint64_t *keys, uint64_t count)
 {
     for (uint64_t i = 1; i < count; i++) {
@@ -111,9 +118,7 @@ static void sort_keys(uint64_t *keys, uint64_t count)
 
 uint64_t td__topk_finish(td__topk *top, td_hit *hits)
 {
-    if (top->count > top->k) {
-        top->count = select_largest(top->keys, top->count, top->k, top->k, &top->floor);
-    }
+    td__topk_cut(top);
     sort_keys(top->keys, top->count);
     for (uint64_t i = 0; i < top->count; i++) {
         assert(i == 0 || top->keys[i] < top->keys[i - 1]);

@@ -62,6 +62,9 @@ void td__topk_init(td__topk *top, uint64_t *keys, uint64_t capacity, uint64_t k)
 /* Drop all but the k best; raises `floor` and `threshold`. */
 void td__topk_shrink(td__topk *top);
 
+/* Drop all but exactly the k best, in no order. */
+void td__topk_cut(td__topk *top);
+
 /* Offer a key. Whether it is wanted cannot be foreseen, so it is written in any case, and counted
  * if it is. */
 static inline void td__topk_push(td__topk *top, uint64_t key)

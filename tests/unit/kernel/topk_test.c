@@ -76,6 +76,25 @@ static void best_of_sorted_equal_and_spiky_scores(void **state)
     check_many_k(spiky, COUNT);
 }
 
+static void a_cut_leaves_exactly_the_best(void **state)
+{
+    (void)state;
+    uint64_t seed = 5, keys[COUNT], room[COUNT], sorted[COUNT];
+    for (uint64_t k = 1; k < COUNT; k += 97) {
+        td__topk top;
+        for (uint32_t i = 0; i < COUNT; i++) keys[i] = td__key_make((float)test_uniform(&seed, -1, 1), i);
+        td__topk_init(&top, room, td__topk_capacity(k, COUNT), k);
+        for (uint32_t i = 0; i < COUNT; i++) td__topk_push(&top, keys[i]);
+        td__topk_cut(&top);
+        assert_int_equal(top.count, k);
+        memcpy(sorted, keys, sizeof keys);
+        qsort(sorted, COUNT, sizeof *sorted, descending);
+        qsort(room, k, sizeof *room, descending);
+        assert_memory_equal(room, sorted, k * sizeof *room);
+        assert_true(top.floor >= sorted[k] && top.floor < sorted[k - 1]);
+    }
+}
+
 static void keys_order_by_score_then_position(void **state)
 {
     (void)state;
@@ -112,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(best_of_random_scores),
         cmocka_unit_test(best_of_sorted_equal_and_spiky_scores),
+        cmocka_unit_test(a_cut_leaves_exactly_the_best),
         cmocka_unit_test(keys_order_by_score_then_position),
         cmocka_unit_test(zero_k_takes_nothing),
     };

@@ -1,0 +1,85 @@
+/* quant_avx2.c -- scores of compressed vectors, 32 table entries an instruction.
+ *
+ * Serves: stage 7. A register holds two blocks of a group, one in each half, with their two tables
+ * beside. The entries found are bytes; they are added up as 16-bit numbers without being spread out
+ * first: `both` adds pairs of bytes as they are, `odd` the upper ones alone, and the lower ones are
+ * both - 256 odd. (So does ScaNN.) */
+#include "kernel/quant.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include "base/poison.h"
+
+typedef struct sums16 {
+    __m256i both, odd;
+} sums16;
+
+static inline void add_entries(sums16 *sums, __m256i table, __m256i codes)
+{
+    __m256i entries = _mm256_shuffle_epi8(table, codes);
+    sums->both = _mm256_add_epi16(sums->both, entries);
+    sums->odd = _mm256_add_epi16(sums->odd, _mm256_srli_epi16(entries, 8));
+}
+
+static inline __m128i add_halves(__m256i x)
+{
+    return _mm_add_epi16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+}
+
+/* Write the sums of 16 vectors; returns the bits of those at or above the threshold. */
+static inline uint32_t finish(const sums16 *sums, __m128i threshold, uint16_t *out)
+{
+    __m256i even = _mm256_sub_epi16(sums->both, _mm256_slli_epi16(sums->odd, 8));
+    __m128i evens = add_halves(even), odds = add_halves(sums->odd);
+    __m128i low = _mm_unpacklo_epi16(evens, odds), high = _mm_unpackhi_epi16(evens, odds);
+    _mm_storeu_si128((__m128i *)out, low);
+    _mm_storeu_si128((__m128i *)(out + 8), high);
+    low = _mm_cmpeq_epi16(_mm_max_epu16(low, threshold), low);
+    high = _mm_cmpeq_epi16(_mm_max_epu16(high, threshold), high);
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(low, high));
+}
+
+static void sum_codes(const uint8_t *codes, uint32_t groups, const uint8_t *tables, uint32_t blocks,
+                      uint32_t threshold, uint16_t *sums, uint32_t *masks)
+{
+    const __m256i nibble = _mm256_set1_epi8(15);
+    const __m128i least = _mm_set1_epi16((short)(threshold > 65535 ? 65535 : threshold));
+    for (uint32_t g = 0; g < groups; g++, sums += TD__GROUP) {
+        sums16 low = {_mm256_setzero_si256(), _mm256_setzero_si256()}, high = low;
+        for (uint32_t b = 0; b < blocks; b += 2, codes += TD__GROUP) {
+            __m256i bytes = _mm256_load_si256((const __m256i *)codes);
+            __m256i table = _mm256_load_si256((const __m256i *)(tables + (uint64_t)b * 16));
+            add_entries(&low, table, _mm256_and_si256(bytes, nibble));
+            add_entries(&high, table, _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble));
+        }
+        masks[g] = finish(&low, least, sums) | finish(&high, least, sums + 16) << 16;
+        if (threshold > 65535) masks[g] = 0;
+    }
+}
+
+static int32_t dot_row(const int16_t *query, const int8_t *row, uint32_t dim)
+{
+    __m256i a = _mm256_setzero_si256(), b = a;
+    for (uint32_t k = 0; k < dim; k += TD__ROW_STEP) {
+        __m256i r0 = _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)(row + k)));
+        __m256i r1 = _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)(row + k + 16)));
+        __m256i q0 = _mm256_load_si256((const __m256i *)(query + k));
+        __m256i q1 = _mm256_load_si256((const __m256i *)(query + k + 16));
+        a = _mm256_add_epi32(a, _mm256_madd_epi16(q0, r0));
+        b = _mm256_add_epi32(b, _mm256_madd_epi16(q1, r1));
+    }
+    a = _mm256_add_epi32(a, b);
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, _MM_SHUFFLE(1, 0, 3, 2)));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, _MM_SHUFFLE(2, 3, 0, 1)));
+    return _mm_cvtsi128_si32(sum);
+}
+
+const td__quant_kernels td__quant_avx2 = {
+    .sum_codes = sum_codes,
+    .dot_row = dot_row,
+};
+
+#endif

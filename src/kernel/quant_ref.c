@@ -1,0 +1,40 @@
+/* quant_ref.c -- scores of compressed vectors in plain C: the specification.
+ *
+ * Serves: stage 7. */
+#include "kernel/quant.h"
+
+#include "base/poison.h"
+
+static void sum_group(const uint8_t *codes, const uint8_t *tables, uint32_t blocks, uint16_t *sums)
+{
+    uint32_t totals[TD__GROUP] = {0};
+    for (uint32_t b = 0; b < blocks; b++, codes += TD__GROUP / 2, tables += TD__CODE_VALUES) {
+        for (uint32_t i = 0; i < TD__GROUP / 2; i++) {
+            totals[i] += tables[codes[i] & 15];
+            totals[i + TD__GROUP / 2] += tables[codes[i] >> 4];
+        }
+    }
+    for (uint32_t i = 0; i < TD__GROUP; i++) sums[i] = (uint16_t)totals[i];
+}
+
+static void sum_codes(const uint8_t *codes, uint32_t groups, const uint8_t *tables, uint32_t blocks,
+                      uint32_t threshold, uint16_t *sums, uint32_t *masks)
+{
+    for (uint32_t g = 0; g < groups; g++, sums += TD__GROUP) {
+        sum_group(codes + (uint64_t)g * blocks * (TD__GROUP / 2), tables, blocks, sums);
+        masks[g] = 0;
+        for (uint32_t i = 0; i < TD__GROUP; i++) masks[g] |= (uint32_t)(sums[i] >= threshold) << i;
+    }
+}
+
+static int32_t dot_row(const int16_t *query, const int8_t *row, uint32_t dim)
+{
+    int32_t sum = 0;
+    for (uint32_t k = 0; k < dim; k++) sum += query[k] * row[k];
+    return sum;
+}
+
+const td__quant_kernels td__quant_ref = {
+    .sum_codes = sum_codes,
+    .dot_row = dot_row,
+};
