@@ -10,7 +10,7 @@
  *   4 loss        the retrieval task, on bare arrays
  *   5 optimizer   optimizers, schedules, the training loop
  *   6 evaluation  streaming metrics, per-user ranking metrics, baselines
- *   7 index       exact top-k search
+ *   7 index       top-k search, exact or by a tree
  *
  * Rules that hold everywhere
  *
@@ -1019,12 +1019,42 @@ TD_API td_scorer td_baseline_scorer(const td_baseline *baseline);
  * --------------------------------------------------------------------------------------------- */
 
 /* Vectors ready to be searched by dot product. Immutable: any number of threads, each with its own
- * searcher. */
+ * searcher; only td_index_calibrate changes one, and needs it alone. */
 typedef struct td_index td_index;
 typedef struct td_searcher td_searcher;
 
+/* Kinds of index.
+ * EXACT looks at every item. TREE looks at the leaves of a k-means partition that are nearest to the
+ * query, first at codes of 4 bits a block, then at rows of 8 bits a number, last at the vectors
+ * themselves: the scores of its hits are the exact ones, but a hit may be missing. How many leaves and
+ * candidates it takes follows from one number, target_recall, once the index is calibrated.
+ * AUTO is EXACT for fewer than 20000 items. */
+typedef enum td_index_kind { TD_INDEX_AUTO, TD_INDEX_EXACT, TD_INDEX_TREE } td_index_kind;
+
+/* How to build. Names of ScaNN where it has the option. 0: chosen by number and width of the items. */
+typedef struct td_index_options {
+    td_index_kind kind;
+    uint32_t num_leaves;
+    uint32_t dimensions_per_block; /* numbers that share one code of 4 bits */
+    float anisotropic_eta; /* weight of a code's error along its item against that across it; 1: none.
+                            * ScaNN's threshold T of a vector of length |x| is t = T / |x| and
+                            * eta = (D - 1) t^2 / (1 - t^2). */
+    uint64_t training_sample_size; /* items that k-means learns from */
+    uint32_t training_iterations;
+    uint64_t seed;
+} td_index_options;
+
+TD_API const td_option_table *td_index_option_table(void);
+TD_API void td_index_options_init(td_index_options *options);
+
 /* Build over a copy of `items` [N, dim]. `ids` (may be NULL: "0", "1", ...) names them and must hold
- * exactly N. N may be 0. NUMERIC for a value that is not finite, with row and column. */
+ * exactly N. N may be 0. `options` and `hook` may be NULL. NUMERIC for a value that is not finite, with
+ * row and column. */
+TD_API TD_MUST_CHECK td_status td_index_build_with(td_index **out, td_context *context,
+                                                   const td_vectors *items, const td_vocab *ids,
+                                                   const td_index_options *options,
+                                                   const td_progress_hook *hook, td_error *err);
+/* The same for an exact index. */
 TD_API TD_MUST_CHECK td_status td_index_build(td_index **out, td_context *context,
                                               const td_vectors *items, const td_vocab *ids,
                                               td_error *err);
@@ -1037,9 +1067,42 @@ TD_API TD_MUST_CHECK td_status td_index_check(const td_index *index, td_error *e
 TD_API uint64_t td_index_count(const td_index *index);
 TD_API uint32_t td_index_dim(const td_index *index);
 TD_API const td_vocab *td_index_ids(const td_index *index); /* NULL if built without */
-/* Copy of the vector at `position` into `vector` [dim]. (Items are kept packed, so there is no row to
- * borrow.) */
+/* Copy of the vector at `position` into `vector` [dim]. (Items may be kept packed, so there may be no
+ * row to borrow.) */
 TD_API void td_index_vector(const td_index *index, uint32_t position, float *vector);
+
+/* What an index is. */
+typedef struct td_index_info {
+    td_index_kind kind; /* EXACT or TREE */
+    uint64_t bytes;     /* of memory, without ids */
+    /* TREE, else 0: */
+    uint32_t leaves;
+    uint32_t leaf_items_max; /* in the largest leaf */
+    uint32_t dimensions_per_block;
+    float anisotropic_eta;
+    uint32_t calibration_queries; /* 0: not calibrated */
+} td_index_info;
+
+TD_API void td_index_describe(const td_index *index, td_index_info *info);
+TD_API const char *td_index_kind_name(td_index_kind kind); /* "tree" */
+
+/* Learn what each target_recall takes from `queries`: vectors of real users, a few hundred or more.
+ * (Users are not where items are, so items are no replacement.) An EXACT index has nothing to learn.
+ * Costs one exact and some dozen approximate searches a query. The result belongs to the index and
+ * its file. One thread, with no searcher of this index at work. ARGUMENT without queries. */
+TD_API TD_MUST_CHECK td_status td_index_calibrate(td_index *index, const td_vectors *queries,
+                                                  const td_progress_hook *hook, td_error *err);
+
+/* How thorough a search of a TREE is; an EXACT index needs none of it. The two counts, if not 0,
+ * overrule what target_recall would take. */
+typedef struct td_search_effort {
+    float target_recall; /* mean share of the true k best that is found; 0 means 0.95; 1: exact */
+    uint32_t num_leaves_to_search;
+    uint32_t reordering_num_neighbors; /* candidates of a query that are scored a second time */
+} td_search_effort;
+
+TD_API const td_option_table *td_search_effort_option_table(void);
+TD_API void td_search_effort_init(td_search_effort *effort);
 
 typedef struct td_hit {
     uint32_t position;
@@ -1053,7 +1116,8 @@ typedef struct td_search {
     const uint64_t *exclude_offsets; /* [queries + 1] or NULL: nothing excluded */
     const uint32_t *exclude;         /* [exclude_offsets[queries]] positions never to return */
     const uint64_t *allow;           /* bitmap, bit i % 64 of word i / 64 for position i; or NULL */
-    const float *bias;               /* [N] added to the scores, or NULL */
+    const float *bias;               /* [N] added to the scores, or NULL; the search is then exact */
+    td_search_effort effort;         /* TREE only */
 } td_search;
 
 /* Scratch for searching; grows to the largest batch seen. One thread at a time. */
@@ -1061,12 +1125,14 @@ TD_API TD_MUST_CHECK td_status td_searcher_create(td_searcher **out, const td_in
                                                   td_error *err);
 TD_API void td_searcher_free(td_searcher *searcher);
 
-/* Exact top k of each query by (score descending, position ascending). `hits` [queries, k] and
- * `counts` [queries] are filled: min(k, allowed items) each; places of `hits` beyond that hold TD_NONE
- * and -INFINITY. A score is one chain of float32 fused multiply-adds in the order of the dimensions,
- * starting from the bias; -0 counts as 0, and one without a value (infinity less infinity, where
- * numbers overflow) as -INFINITY. The same bits for any threads, kernels, and grouping of queries into
- * calls. Allocates nothing once it has seen as large a call. NUMERIC for a query or bias that is not
+/* Top k of each query by (score descending, position ascending): all of them from an EXACT index, those
+ * found from a TREE. `hits` [queries, k] and `counts` [queries] are filled: min(k, allowed items) each,
+ * whatever the kind; places of `hits` beyond that hold TD_NONE and -INFINITY. Never an item that is
+ * excluded or not allowed. A score is one chain of float32 fused multiply-adds in the order of the
+ * dimensions, starting from the bias; -0 counts as 0, and one without a value (infinity less infinity,
+ * where numbers overflow) as -INFINITY. The same bits for any threads, kernels, and grouping of queries
+ * into calls. A TREE searches exactly where that is cheaper: few allowed items, or k beyond a sixteenth
+ * of them. Allocates nothing once it has seen as large a call. NUMERIC for a query or bias that is not
  * finite, ARGUMENT for k 0 and for positions beyond the index. */
 TD_API TD_MUST_CHECK td_status td_searcher_search(td_searcher *searcher, const td_vectors *queries,
                                                   const td_search *search, td_hit *hits,

@@ -15,7 +15,9 @@ typedef enum td__stream {
     TD__STREAM_INIT_QUERY,
     TD__STREAM_INIT_CANDIDATE,
     TD__STREAM_NEGATIVES,
-    TD__STREAM_DROPOUT
+    TD__STREAM_DROPOUT,
+    TD__STREAM_KMEANS,
+    TD__STREAM_CODEBOOK
 } td__stream;
 
 typedef struct td__random {

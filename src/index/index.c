@@ -1,7 +1,8 @@
-/* index.c -- the life of an exact index.
+/* index.c -- the life of an index of any kind.
  *
- * Serves: stage 7. In: vectors and their ids. Out: packed panels that can be scanned.
- * Items are kept only packed, as panels of 48 (kernel/kernel.h): one copy in memory. */
+ * Serves: stage 7. In: vectors and their ids. Out: something that can be searched. What the kinds do
+ * in their own ways is behind td__index_class; here is what they share: the checks before anything is
+ * built, the ids, single vectors and scores. */
 #include "index/index.h"
 
 #include <assert.h>
@@ -9,16 +10,76 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/pool.h"
+#include "base/options.h"
 #include "base/vocab.h"
 #include "base/poison.h"
 
-/* Panels packed as one piece of work. */
-enum { PACK_PANELS = 64 };
+/* From here on a tree is worth its build: below, the exact scan takes about a third of a millisecond. */
+enum { TREE_ITEMS_MIN = 20000 };
 
-/* Largest absolute value. Without their signs, floats are ordered as their bits are: infinity
- * behind all numbers, then NaN. */
-static float greatest_of(const float *values, uint64_t count)
+static const td__index_class *const classes[] = {&td__index_exact, &td__index_tree};
+
+enum { CLASS_COUNT = sizeof classes / sizeof classes[0] };
+
+/* --- options */
+
+static const td_option option_rows[] = {
+    TD__OPTION_CHOICE(td_index_options, kind, "kind", "auto", "auto|exact|tree",
+                      "exact looks at every item; tree at the most likely ones; auto: exact for "
+                      "fewer than 20000 items"),
+    TD__OPTION_U32(td_index_options, num_leaves, "num-leaves", "0", 0, 1 << 20, "N",
+                   "parts of a tree; 0: by the number of items"),
+    TD__OPTION_U32(td_index_options, dimensions_per_block, "dimensions-per-block", "0", 0, 64, "N",
+                   "numbers of a vector that share one code of 4 bits; 0: by the width"),
+    TD__OPTION_F32(td_index_options, anisotropic_eta, "anisotropic-eta", "0", 0, 1000, "WEIGHT",
+                   "weight of a code's error along its item against that across it; 0: by the "
+                   "width, 1: none"),
+    TD__OPTION_U64(td_index_options, training_sample_size, "training-sample-size", "0", 0,
+                   TD__U64_MAX, "N", "items that the partition is learned from; 0: by their number"),
+    TD__OPTION_U32(td_index_options, training_iterations, "training-iterations", "10", 1, 1000, "N",
+                   "rounds of k-means"),
+    TD__OPTION_U64(td_index_options, seed, "seed", "42", 0, TD__U64_MAX, "N",
+                   "seed of the partition"),
+};
+static const td_option_table option_table = TD__OPTION_TABLE("index", td_index_options, option_rows);
+
+const td_option_table *td_index_option_table(void)
+{
+    return &option_table;
+}
+
+void td_index_options_init(td_index_options *options)
+{
+    td_options_init(&option_table, options);
+}
+
+static const td__index_class *class_of(td_index_kind kind)
+{
+    for (size_t i = 0; i < CLASS_COUNT; i++) {
+        if (classes[i]->kind == kind) return classes[i];
+    }
+    return NULL;
+}
+
+const td__index_class *td__index_class_find(const char *name)
+{
+    for (size_t i = 0; i < CLASS_COUNT; i++) {
+        if (strcmp(classes[i]->name, name) == 0) return classes[i];
+    }
+    return NULL;
+}
+
+const char *td_index_kind_name(td_index_kind kind)
+{
+    const td__index_class *found = class_of(kind);
+    return found != NULL ? found->name : kind == TD_INDEX_AUTO ? "auto" : "unknown";
+}
+
+/* --- checks */
+
+/* Largest absolute value. Without their signs, floats are ordered as their bits are: infinity behind
+ * all numbers, then NaN. */
+float td__greatest_of(const float *values, uint64_t count)
 {
     uint32_t greatest = 0;
     float result;
@@ -37,12 +98,12 @@ td_status td__check_vectors(const td_vectors *vectors, const char *what, td_erro
     uint64_t width = (uint64_t)td__heads(vectors) * vectors->dim;
     for (uint64_t row = 0; row < vectors->rows; row++) {
         const float *values = vectors->data + row * width;
-        if (isfinite(greatest_of(values, width))) continue;
+        if (isfinite(td__greatest_of(values, width))) continue;
         uint64_t column = 0;
         while (isfinite(values[column])) column++;
-        return td__fail(
-            err, TD_ERR_NUMERIC, "%s %llu has %f in column %llu; all values must be finite", what,
-            (unsigned long long)row, (double)values[column], (unsigned long long)column);
+        return td__fail(err, TD_ERR_NUMERIC, "%s %llu has %f in column %llu; all values must be finite",
+                        what, (unsigned long long)row, (double)values[column],
+                        (unsigned long long)column);
     }
     return TD_OK;
 }
@@ -52,10 +113,8 @@ static td_status check_items(const td_vectors *items, const td_vocab *ids, td_er
     td_status status = TD_OK;
     TD_FAIL_IF(items->dim == 0 || items->dim > TD__DIM_MAX, err, ERR_LIMIT,
                "items have %u dimensions; 1 to %d are allowed", items->dim, TD__DIM_MAX);
-    TD_FAIL_IF(td__heads(items) != 1, err, ERR_ARGUMENT,
-               "items have %u vectors each; only queries may "
-               "have more than one",
-               items->heads);
+    TD_FAIL_IF(td__heads(items) != 1, err, ERR_ARGUMENT, "items have %u vectors each; only queries may "
+               "have more than one", items->heads);
     TD_FAIL_IF(items->rows >= TD_NONE, err, ERR_LIMIT, "%llu items; at most %u are allowed",
                (unsigned long long)items->rows, TD_NONE - 1);
     TD_FAIL_IF(ids != NULL && td_vocab_count(ids) != items->rows, err, ERR_ARGUMENT,
@@ -65,39 +124,41 @@ done:
     return status;
 }
 
-typedef struct packing {
-    const td_vectors *items;
-    float *panels;
-} packing;
+/* --- life */
 
-static void pack_block(void *state, uint64_t block, uint32_t worker)
-{
-    const packing *work = state;
-    uint32_t dim = work->items->dim;
-    uint64_t first = block * PACK_PANELS * TD__PANEL, left = work->items->rows - first;
-    uint64_t count = left < PACK_PANELS * TD__PANEL ? left : PACK_PANELS * TD__PANEL;
-    (void)worker;
-    td__pack_panels(work->items->data + first * dim, count, dim, work->panels + first * dim);
-}
-
-td_status td_index_build(td_index **out, td_context *context, const td_vectors *items,
-                         const td_vocab *ids, td_error *err)
+td_status td__index_create(td_index **out, td_context *context, const td__index_class *kind,
+                           const td_vectors *items, const td_vocab *ids, td_error *err)
 {
     td_status status = TD_OK;
-    td_index *index = NULL;
+    td_index *index;
+    *out = NULL;
     TD_TRY(check_items(items, ids, err));
     TD_TRY(td__alloc_zero(&index, context, 1, sizeof *index, err));
+    index->kind = kind;
     index->context = context;
     index->count = items->rows;
     index->dim = items->dim;
-    uint64_t floats = td__panel_count(items->rows) * items->dim * TD__PANEL;
-    TD_TRY(td__alloc(&index->panels, context, floats, sizeof *index->panels, err));
-    packing work = {.items = items, .panels = index->panels};
-    td__parallel_for(context, td__block_count(items->rows, PACK_PANELS * TD__PANEL), pack_block,
-                     &work);
-    index->greatest = greatest_of(index->panels, floats);
     /* Shared, not copied: a vocabulary does not change once it is in use. */
     if (ids != NULL) index->ids = td__vocab_retain((td_vocab *)ids);
+    *out = index;
+done:
+    return status;
+}
+
+td_status td_index_build_with(td_index **out, td_context *context, const td_vectors *items,
+                              const td_vocab *ids, const td_index_options *options,
+                              const td_progress_hook *hook, td_error *err)
+{
+    td_status status = TD_OK;
+    td_index *index = NULL;
+    td_index_options defaults;
+    td_index_options_init(&defaults);
+    if (options == NULL) options = &defaults;
+    TD_TRY(td_options_check(&option_table, options, err));
+    td_index_kind kind = options->kind;
+    if (kind == TD_INDEX_AUTO) kind = items->rows < TREE_ITEMS_MIN ? TD_INDEX_EXACT : TD_INDEX_TREE;
+    TD_TRY(td__index_create(&index, context, class_of(kind), items, ids, err));
+    TD_TRY(index->kind->build(index, items, options, hook, err));
     *out = index;
     return TD_OK;
 done:
@@ -106,13 +167,47 @@ done:
     return status;
 }
 
+td_status td_index_build(td_index **out, td_context *context, const td_vectors *items,
+                         const td_vocab *ids, td_error *err)
+{
+    td_index_options options;
+    td_index_options_init(&options);
+    options.kind = TD_INDEX_EXACT;
+    return td_index_build_with(out, context, items, ids, &options, NULL, err);
+}
+
 void td_index_free(td_index *index)
 {
     if (index == NULL) return;
+    index->kind->clear(index);
     td_vocab_free(index->ids);
-    td__free(index->context, index->panels);
     td__free(index->context, index);
 }
+
+td_status td_index_check(const td_index *index, td_error *err)
+{
+    td_status status = TD_OK;
+    TD_FAIL_IF(index->dim == 0 || index->dim > TD__DIM_MAX || index->count >= TD_NONE, err, ERR_CORRUPT,
+               "an index of %llu items with %u dimensions", (unsigned long long)index->count, index->dim);
+    TD_FAIL_IF(index->ids != NULL && td_vocab_count(index->ids) != index->count, err, ERR_CORRUPT,
+               "%llu items but %u ids", (unsigned long long)index->count, td_vocab_count(index->ids));
+    TD_TRY(index->kind->check(index, err));
+done:
+    return status;
+}
+
+td_status td_index_calibrate(td_index *index, const td_vectors *queries, const td_progress_hook *hook,
+                             td_error *err)
+{
+    td_status status = TD_OK;
+    TD_FAIL_IF(queries->rows == 0, err, ERR_ARGUMENT, "no queries to calibrate with");
+    TD_TRY(td__check_queries(index, queries, err));
+    if (index->kind->calibrate != NULL) TD_TRY(index->kind->calibrate(index, queries, hook, err));
+done:
+    return status;
+}
+
+/* --- facts */
 
 uint64_t td_index_count(const td_index *index)
 {
@@ -129,49 +224,26 @@ const td_vocab *td_index_ids(const td_index *index)
     return index->ids;
 }
 
-static const float *column_of(const td_index *index, uint32_t position)
+void td_index_describe(const td_index *index, td_index_info *info)
 {
-    assert(position < index->count);
-    return td__index_panel(index, position / TD__PANEL) + position % TD__PANEL;
+    *info = (td_index_info){.kind = index->kind->kind};
+    index->kind->describe(index, info);
 }
 
 void td_index_vector(const td_index *index, uint32_t position, float *vector)
 {
-    const float *column = column_of(index, position);
-    for (uint32_t k = 0; k < index->dim; k++) vector[k] = column[(size_t)k * TD__PANEL];
+    assert(position < index->count);
+    const float *from = td__index_at(index, position);
+    size_t step = td__index_step(index);
+    for (uint32_t k = 0; k < index->dim; k++) vector[k] = from[k * step];
 }
 
 float td__index_score(const td_index *index, const float *query, uint32_t position)
 {
-    const float *column = column_of(index, position);
+    assert(position < index->count);
+    const float *from = td__index_at(index, position);
+    size_t step = td__index_step(index);
     float sum = 0.0f;
-    for (uint32_t k = 0; k < index->dim; k++)
-        sum = fmaf(query[k], column[(size_t)k * TD__PANEL], sum);
+    for (uint32_t k = 0; k < index->dim; k++) sum = fmaf(query[k], from[k * step], sum);
     return sum;
-}
-
-td_status td_index_check(const td_index *index, td_error *err)
-{
-    td_status status = TD_OK;
-    uint64_t floats = td__panel_count(index->count) * index->dim * TD__PANEL;
-    TD_FAIL_IF(index->dim == 0 || index->dim > TD__DIM_MAX || index->count >= TD_NONE, err,
-               ERR_CORRUPT, "an index of %llu items with %u dimensions",
-               (unsigned long long)index->count, index->dim);
-    float greatest = greatest_of(index->panels, floats);
-    TD_FAIL_IF(!isfinite(greatest), err, ERR_NUMERIC,
-               "an item of the index has a value that is not finite");
-    TD_FAIL_IF(greatest != index->greatest, err, ERR_CORRUPT,
-               "the largest value of the index is not the one noted");
-    TD_FAIL_IF(index->ids != NULL && td_vocab_count(index->ids) != index->count, err, ERR_CORRUPT,
-               "%llu items but %u ids", (unsigned long long)index->count,
-               td_vocab_count(index->ids));
-    for (uint64_t i = index->count; i < td__panel_count(index->count) * TD__PANEL; i++) {
-        const float *column = td__index_panel(index, i / TD__PANEL) + i % TD__PANEL;
-        for (uint32_t k = 0; k < index->dim; k++) {
-            TD_FAIL_IF(column[(size_t)k * TD__PANEL] != 0.0f, err, ERR_CORRUPT,
-                       "the unused columns of the last panel are not zero");
-        }
-    }
-done:
-    return status;
 }

@@ -1,10 +1,10 @@
 /* scan.c -- the one pass over the items that every exact search is.
  *
  * Serves: stages 6 and 7. In: some queries, some panels. Out: each query's best so far.
- * What may be returned is decided in three places, cheapest first: columns that the bitmap closes
- * are masked for all queries at once (a panel without open columns is not even scored), the
- * threshold drops nearly all the rest, and only where something passes are the query's exclusions
- * looked at. */
+ * An index that keeps rows has its panels packed on the way, once for all queries of the block.
+ * What may be returned is decided in three places, cheapest first: columns that the bitmap closes are
+ * masked for all queries at once (a panel without open columns is not even scored), the threshold
+ * drops nearly all the rest, and only what passes it is looked up in the query's exclusions. */
 #include "index/scan.h"
 
 #include "base/poison.h"
@@ -12,14 +12,12 @@
 void td__scanner_start(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count,
                        uint64_t capacity)
 {
-    const td_search *search = scan->search;
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t k = search->k_per_query == NULL ? search->k : search->k_per_query[first + i];
-        if (k > scan->index->count) k = scan->index->count;
+        uint64_t k = td__scan_k(scan, first + i);
         td__topk_init(&scanner->top[i], scanner->keys + i * capacity, capacity, k);
         scanner->thresholds[i] = scanner->top[i].threshold;
-        if (search->exclude_offsets != NULL) {
-            scanner->excluded[i] = search->exclude_offsets[first + i];
+        if (scan->search->exclude_offsets != NULL) {
+            scanner->excluded[i] = scan->search->exclude_offsets[first + i];
         }
     }
 }
@@ -108,6 +106,22 @@ static void collect_tile(td__scanner *scanner, const td__scan *scan, uint64_t fi
     }
 }
 
+/* The panel's items: packed for good, or now, those of the open columns. What the others hold is of
+ * no matter but finite. */
+static const float *panel_items(td__scanner *scanner, const td__scan *scan, uint64_t panel,
+                                uint64_t open)
+{
+    const td_index *index = scan->index;
+    if (index->rows == NULL) return td__index_panel(index, panel);
+    for (; open != 0; open &= open - 1) {
+        uint32_t column = (uint32_t)__builtin_ctzll(open);
+        const float *row = index->rows + (panel * TD__PANEL + column) * index->dim;
+        float *to = scanner->packed + column;
+        for (uint32_t k = 0; k < index->dim; k++) to[(size_t)k * TD__PANEL] = row[k];
+    }
+    return scanner->packed;
+}
+
 void td__scanner_run(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count,
                      uint64_t panel, uint64_t panel_end)
 {
@@ -115,7 +129,7 @@ void td__scanner_run(td__scanner *scanner, const td__scan *scan, uint64_t first,
     for (; panel < panel_end; panel++) {
         uint64_t open = open_columns(scan, panel);
         if (open == 0) continue;
-        const float *items = td__index_panel(scan->index, panel);
+        const float *items = panel_items(scanner, scan, panel, open);
         const float *bias = panel_bias(scanner, scan, panel);
         for (uint32_t i = 0; i < count; i += tile) {
             uint32_t queries = count - i < tile ? count - i : tile;
@@ -124,5 +138,38 @@ void td__scanner_run(td__scanner *scanner, const td__scan *scan, uint64_t first,
             if (heads > 1) td__best_of_heads(scanner->scores, queries, heads);
             collect_tile(scanner, scan, first, i, queries, panel, open);
         }
+    }
+}
+
+void td__scan_finish(const td__scan *scan, td__topk *top, uint64_t query, td_hit *hits,
+                     uint32_t *counts)
+{
+    uint64_t k = scan->search->k;
+    hits += query * k;
+    counts[query] = (uint32_t)td__topk_finish(top, hits);
+    for (uint64_t i = counts[query]; i < k; i++) {
+        hits[i] = (td_hit){.position = TD_NONE, .score = -INFINITY};
+    }
+}
+
+static void sink(uint32_t *heap, uint64_t root, uint64_t count)
+{
+    for (uint64_t child; (child = 2 * root + 1) < count; root = child) {
+        if (child + 1 < count && heap[child + 1] > heap[child]) child++;
+        if (heap[root] >= heap[child]) return;
+        uint32_t swap = heap[root];
+        heap[root] = heap[child];
+        heap[child] = swap;
+    }
+}
+
+void td__sort_positions(uint32_t *positions, uint64_t count)
+{
+    for (uint64_t i = count / 2; i-- > 0;) sink(positions, i, count);
+    for (uint64_t end = count; end-- > 1;) {
+        uint32_t last = positions[end];
+        positions[end] = positions[0];
+        positions[0] = last;
+        sink(positions, 0, end);
     }
 }

@@ -39,7 +39,8 @@ typedef struct td__scanner {
     float thresholds[TD__QUERY_BLOCK];
     td__topk top[TD__QUERY_BLOCK];
     uint64_t excluded[TD__QUERY_BLOCK]; /* the first exclusion that is not behind us */
-    uint64_t *keys;                     /* borrowed: [TD__QUERY_BLOCK or fewer, capacity] */
+    uint64_t *keys; /* borrowed: [TD__QUERY_BLOCK or fewer, capacity] */
+    float *packed;  /* borrowed: [dim, TD__PANEL], for an index that keeps no panels */
 } td__scanner;
 
 /* Start with `count` <= TD__QUERY_BLOCK queries from `first` on. */
@@ -56,6 +57,35 @@ static inline uint64_t td__panel_columns(const td_index *index, uint64_t panel)
     uint64_t left = index->count - panel * TD__PANEL;
     return left >= TD__PANEL ? (UINT64_C(1) << TD__PANEL) - 1 : (UINT64_C(1) << left) - 1;
 }
+
+/* Is `position` among the exclusions of `query`? */
+static inline bool td__scan_excludes(const td__scan *scan, uint64_t query, uint32_t position)
+{
+    const uint64_t *offsets = scan->search->exclude_offsets;
+    if (offsets == NULL) return false;
+    uint64_t low = offsets[query], high = offsets[query + 1];
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (scan->exclude[middle] < position) low = middle + 1;
+        else high = middle;
+    }
+    return low < offsets[query + 1] && scan->exclude[low] == position;
+}
+
+/* Results that a query wants: at most N. */
+static inline uint64_t td__scan_k(const td__scan *scan, uint64_t query)
+{
+    const td_search *search = scan->search;
+    uint64_t k = search->k_per_query == NULL ? search->k : search->k_per_query[query];
+    return k < scan->index->count ? k : scan->index->count;
+}
+
+/* Write the best of a query to its part of `hits` [queries, search->k], and what is left over as none. */
+void td__scan_finish(const td__scan *scan, td__topk *top, uint64_t query, td_hit *hits,
+                     uint32_t *counts);
+
+/* Ascending, in place. */
+void td__sort_positions(uint32_t *positions, uint64_t count);
 
 /* Make scores [count, heads, TD__PANEL] the best of the heads, [count, TD__PANEL], in place. */
 void td__best_of_heads(float *scores, uint32_t count, uint32_t heads);

@@ -1,7 +1,8 @@
-/* searcher.c -- exact top-k search of one or many queries.
+/* searcher.c -- top-k search of one or many queries, and the exact way to do it.
  *
  * Serves: stages 6 and 7. In: queries. Out: each one's best items, in order.
  *
+ * A kind of index may have a way of its own, and may leave a request to the exact scan.
  * How the threads share the work: many queries are cut into blocks, and a worker carries a block
  * through all items. Few queries go through the items together: a worker takes spans of panels, and
  * each query's finds are merged. The k best are one and the same set however they are found
@@ -9,14 +10,15 @@
 #include "index/scan.h"
 
 #include "base/memory.h"
+#include "base/options.h"
 #include "base/pool.h"
 #include "base/poison.h"
 
 enum {
     /* Keys that one worker may hold (8 MiB): a large k makes the blocks of queries smaller. */
     KEYS_MAX = 1 << 20,
-    /* Multiplications in a span of panels: some tens of microseconds, well above the cost of
-     * handing out a piece of work. */
+    /* Multiplications in a span of panels: some tens of microseconds, well above the cost of handing
+     * out a piece of work. */
     SPAN_WORK = 1 << 20
 };
 
@@ -25,7 +27,9 @@ struct td_searcher {
     td_context *context;
     td__scanner *scanners; /* [threads] */
     uint64_t *keys;        /* [threads, block, capacity] */
+    float *packed;         /* [threads, dim, TD__PANEL], for an index that keeps no panels */
     uint32_t *exclude;     /* sorted copies, if the caller's were not sorted */
+    void *scratch;         /* of the index's kind */
 };
 
 /* One call. */
@@ -53,6 +57,17 @@ td_status td_searcher_create(td_searcher **out, const td_index *index, td_error 
     searcher->context = index->context;
     TD_TRY(td__alloc_zero(&searcher->scanners, index->context, threads, sizeof *searcher->scanners,
                           err));
+    if (index->rows != NULL) {
+        uint64_t floats = (uint64_t)index->dim * TD__PANEL;
+        TD_TRY(td__alloc_zero(&searcher->packed, index->context, threads * floats,
+                              sizeof *searcher->packed, err));
+        for (uint32_t w = 0; w < threads; w++) {
+            searcher->scanners[w].packed = searcher->packed + w * floats;
+        }
+    }
+    if (index->kind->scratch_create != NULL) {
+        TD_TRY(index->kind->scratch_create(&searcher->scratch, index, err));
+    }
     *out = searcher;
     return TD_OK;
 done:
@@ -66,11 +81,35 @@ void td_searcher_free(td_searcher *searcher)
     if (searcher == NULL) return;
     td__free(searcher->context, searcher->scanners);
     td__free(searcher->context, searcher->keys);
+    td__free(searcher->context, searcher->packed);
     td__free(searcher->context, searcher->exclude);
+    if (searcher->scratch != NULL) searcher->index->kind->scratch_free(searcher->scratch, searcher->index);
     td__free(searcher->context, searcher);
 }
 
 /* --- is the request sound? */
+
+static const td_option effort_rows[] = {
+    TD__OPTION_F32(td_search_effort, target_recall, "target-recall", "0.95", 0, 1, "SHARE",
+                   "mean share of the true best that a tree finds; 1: exact"),
+    TD__OPTION_U32(td_search_effort, num_leaves_to_search, "num-leaves-to-search", "0", 0,
+                   TD__U32_MAX, "N", "leaves of a tree that a query looks at; 0: by target-recall"),
+    TD__OPTION_U32(td_search_effort, reordering_num_neighbors, "reordering-num-neighbors", "0", 0,
+                   TD__U32_MAX, "N",
+                   "candidates of a query that a tree scores a second time; 0: by target-recall"),
+};
+static const td_option_table effort_table =
+    TD__OPTION_TABLE("search", td_search_effort, effort_rows);
+
+const td_option_table *td_search_effort_option_table(void)
+{
+    return &effort_table;
+}
+
+void td_search_effort_init(td_search_effort *effort)
+{
+    td_options_init(&effort_table, effort);
+}
 
 static td_status check_bias(const td_index *index, const float *bias, td_error *err)
 {
@@ -117,7 +156,7 @@ done:
     return status;
 }
 
-static td_status check_queries(const td_index *index, const td_vectors *queries, td_error *err)
+td_status td__check_queries(const td_index *index, const td_vectors *queries, td_error *err)
 {
     td_status status = TD_OK;
     TD_FAIL_IF(queries->dim != index->dim, err, ERR_ARGUMENT,
@@ -131,28 +170,6 @@ done:
 
 /* --- exclusions in order */
 
-static void sink(uint32_t *heap, uint64_t root, uint64_t count)
-{
-    for (uint64_t child; (child = 2 * root + 1) < count; root = child) {
-        if (child + 1 < count && heap[child + 1] > heap[child]) child++;
-        if (heap[root] >= heap[child]) return;
-        uint32_t swap = heap[root];
-        heap[root] = heap[child];
-        heap[child] = swap;
-    }
-}
-
-static void sort_positions(uint32_t *positions, uint64_t count)
-{
-    for (uint64_t i = count / 2; i-- > 0;) sink(positions, i, count);
-    for (uint64_t end = count; end-- > 1;) {
-        uint32_t last = positions[end];
-        positions[end] = positions[0];
-        positions[0] = last;
-        sink(positions, 0, end);
-    }
-}
-
 static td_status sort_exclusions(td_searcher *searcher, td__scan *scan, uint64_t queries,
                                  td_error *err)
 {
@@ -162,7 +179,7 @@ static td_status sort_exclusions(td_searcher *searcher, td__scan *scan, uint64_t
     TD_TRY(td__grow(&searcher->exclude, searcher->context, total, sizeof *searcher->exclude, err));
     memcpy(searcher->exclude, scan->search->exclude, (size_t)total * sizeof *searcher->exclude);
     for (uint64_t q = 0; q < queries; q++) {
-        sort_positions(searcher->exclude + offsets[q], offsets[q + 1] - offsets[q]);
+        td__sort_positions(searcher->exclude + offsets[q], offsets[q + 1] - offsets[q]);
     }
     scan->exclude = searcher->exclude;
 done:
@@ -170,15 +187,6 @@ done:
 }
 
 /* --- the search itself */
-
-static void finish_query(search_call *call, td__topk *top, uint64_t query)
-{
-    td_hit *hits = call->hits + query * call->scan.search->k;
-    call->counts[query] = (uint32_t)td__topk_finish(top, hits);
-    for (uint64_t i = call->counts[query]; i < call->scan.search->k; i++) {
-        hits[i] = (td_hit){.position = TD_NONE, .score = -INFINITY};
-    }
-}
 
 static uint32_t block_size(const search_call *call, uint64_t first)
 {
@@ -193,9 +201,10 @@ static void search_block(void *state, uint64_t block, uint32_t worker)
     uint64_t first = block * call->block;
     uint32_t count = block_size(call, first);
     td__scanner_start(scanner, &call->scan, first, count, call->capacity);
-    td__scanner_run(scanner, &call->scan, first, count, 0,
-                    td__panel_count(call->scan.index->count));
-    for (uint32_t i = 0; i < count; i++) finish_query(call, &scanner->top[i], first + i);
+    td__scanner_run(scanner, &call->scan, first, count, 0, td__panel_count(call->scan.index->count));
+    for (uint32_t i = 0; i < count; i++) {
+        td__scan_finish(&call->scan, &scanner->top[i], first + i, call->hits, call->counts);
+    }
 }
 
 static void search_span(void *state, uint64_t block, uint32_t worker)
@@ -214,7 +223,7 @@ static void merge(search_call *call, uint32_t workers)
             const td__topk *other = &call->scanners[w].top[i];
             for (uint64_t j = 0; j < other->count; j++) td__topk_push(top, other->keys[j]);
         }
-        finish_query(call, top, call->first + i);
+        td__scan_finish(&call->scan, top, call->first + i, call->hits, call->counts);
     }
 }
 
@@ -222,12 +231,10 @@ static void merge(search_call *call, uint32_t workers)
 static void search_few(search_call *call, td_context *context, uint32_t workers)
 {
     uint64_t panels = td__panel_count(call->scan.index->count);
-    uint64_t panel_work = (uint64_t)call->count * call->scan.heads * call->scan.index->dim
-                          * TD__PANEL;
+    uint64_t panel_work = (uint64_t)call->count * call->scan.heads * call->scan.index->dim * TD__PANEL;
     call->span = SPAN_WORK / panel_work + 1;
     for (uint32_t w = 0; w < workers; w++) {
-        td__scanner_start(&call->scanners[w], &call->scan, call->first, call->count,
-                          call->capacity);
+        td__scanner_start(&call->scanners[w], &call->scan, call->first, call->count, call->capacity);
     }
     td__parallel_for(context, td__block_count(panels, call->span), search_span, call);
     merge(call, workers);
@@ -260,8 +267,7 @@ static td_status prepare(td_searcher *searcher, search_call *call, td_error *err
     uint64_t blocks = td__block_count(call->queries, call->block); /* all of about one size */
     if (blocks > 0) call->block = (uint32_t)td__block_count(call->queries, blocks);
     uint64_t keys = call->block * call->capacity;
-    TD_TRY(
-        td__grow(&searcher->keys, searcher->context, threads * keys, sizeof *searcher->keys, err));
+    TD_TRY(td__grow(&searcher->keys, searcher->context, threads * keys, sizeof *searcher->keys, err));
     for (uint32_t w = 0; w < threads; w++) searcher->scanners[w].keys = searcher->keys + w * keys;
 done:
     return status;
@@ -274,22 +280,25 @@ td_status td_searcher_search(td_searcher *searcher, const td_vectors *queries,
     const td_index *index = searcher->index;
     bool sorted;
     search_call call = {
-        .scan = {.index = index,
-                 .kernels = searcher->context->kernels,
-                 .queries = queries->data,
-                 .heads = td__heads(queries),
-                 .search = search,
-                 .exclude = search->exclude},
+        .scan = {.index = index, .kernels = searcher->context->kernels, .queries = queries->data,
+                 .heads = td__heads(queries), .search = search, .exclude = search->exclude},
         .scanners = searcher->scanners,
         .queries = queries->rows,
         .hits = hits,
         .counts = counts,
     };
-    TD_TRY(check_queries(index, queries, err));
+    TD_TRY(td__check_queries(index, queries, err));
     TD_TRY(check_k(search, queries->rows, err));
+    TD_TRY(td_options_check(td_search_effort_option_table(), &search->effort, err));
     TD_TRY(check_bias(index, search->bias, err));
     TD_TRY(check_exclusions(index, search, queries->rows, &sorted, err));
     if (!sorted) TD_TRY(sort_exclusions(searcher, &call.scan, queries->rows, err));
+    if (index->kind->search != NULL) {
+        bool exactly = false;
+        TD_TRY(index->kind->search(searcher->scratch, &call.scan, queries->rows, hits, counts, &exactly,
+                                   err));
+        if (!exactly) return TD_OK;
+    }
     TD_TRY(prepare(searcher, &call, err));
     search_all(&call, searcher->context);
 done:

@@ -1,0 +1,112 @@
+/* tree.h -- what a tree index is inside.
+ *
+ * Serves: stage 7. Made by tree_build.c, searched by tree_search.c, taught by calibrate.c, kept by
+ * tree_file.c.
+ *
+ * Items belong to the leaf of their nearest centre. Each leaf is a run of groups of 32 slots; a slot
+ * holds an item in three sizes: a code of 4 bits a block of its residual, a row of 8-bit integers, and
+ * a position, whose float32 vector stays in td_index.rows. Within a leaf, items stand by descending
+ * length: those likely to score high come first and raise the threshold for the rest. */
+#ifndef TD_INDEX_TREE_H
+#define TD_INDEX_TREE_H
+
+#include "index/codec.h"
+#include "index/index.h"
+#include "index/kmeans.h"
+#include "index/scan.h"
+#include "kernel/quant.h"
+
+/* Elements beyond this are refused: sums of squares must stay finite. */
+#define TD__TREE_GREATEST 1e15f
+
+/* What calibration found, for one k and one target. */
+typedef struct td__calibrated {
+    float k;
+    float target;
+    float leaves; /* to search; 0: the target was not reached, search exactly */
+    float candidates;
+} td__calibrated;
+
+enum { TD__CALIBRATED_COLUMNS = sizeof(td__calibrated) / sizeof(float) };
+
+typedef struct td__tree {
+    td__centers centers;
+    td__codec codec;
+    uint32_t stride;     /* of rows: dim padded to TD__ROW_STEP with zeros */
+    uint32_t groups;
+    uint32_t *first;     /* [leaves + 1]: groups of leaf l are first[l] to first[l + 1] - 1 */
+    uint32_t *positions; /* [groups * 32]; TD_NONE: an empty slot */
+    uint32_t *live;      /* [groups]: bit i is set if slot i holds an item */
+    uint8_t *codes;      /* [groups, codec.blocks_padded, 16] */
+    int8_t *rows;        /* [groups * 32, stride]: item / scale */
+    float *scales;       /* [groups * 32] */
+    uint32_t calibration_queries;
+    uint32_t calibrated_count;
+    td__calibrated *calibrated; /* by k, then by target, ascending */
+} td__tree;
+
+/* An empty tree of an index, arrays of `groups` included, all slots empty. */
+TD_MUST_CHECK td_status td__tree_create(td_index *index, uint32_t leaves, uint32_t width, float eta,
+                                        td_error *err);
+TD_MUST_CHECK td_status td__tree_room(td_index *index, uint32_t groups, td_error *err);
+void td__tree_clear(td_index *index);
+void td__tree_mark_live(td__tree *tree);
+TD_MUST_CHECK td_status td__tree_build(td_index *index, const td_vectors *items,
+                                       const td_index_options *options,
+                                       const td_progress_hook *hook, td_error *err);
+
+/* --- searching (tree_search.c) */
+
+/* How much to look at. */
+typedef struct td__effort {
+    uint64_t leaves, candidates;
+} td__effort;
+
+/* What one worker needs for a query. */
+typedef struct td__tree_scratch {
+    float *centers;      /* [center panels, TD__PANEL]: their scores */
+    uint64_t *leaf_keys; /* [leaves] */
+    td_hit *leaves;      /* [leaves]: best first */
+    float *entries;      /* [blocks, 16] */
+    uint8_t *tables;     /* [blocks_padded, 16] */
+    float *scaled;       /* [dim]: the query, its largest element between 1/2 and 1 */
+    int16_t *query;      /* [stride]: in integers */
+    float *packed;       /* [dim, TD__PANEL] */
+    float *scores;       /* [TD__HEADS_MAX, TD__PANEL] */
+    uint64_t *keys;      /* candidates: grows with their number */
+    uint64_t *few_keys;  /* finalists, then hits: likewise */
+    uint32_t *finalists;
+    td__code_scale scale;
+    td__topk candidates;
+} td__tree_scratch;
+
+/* Scratch for each thread of the context. */
+TD_MUST_CHECK td_status td__tree_scratch_create(void **scratch, const td_index *index, td_error *err);
+void td__tree_scratch_free(void *scratch, const td_index *index);
+/* Room for a number of candidates and k results. */
+TD_MUST_CHECK td_status td__tree_scratch_grow(td__tree_scratch *scratch, const td_index *index,
+                                              uint64_t candidates, uint64_t finalists, uint64_t k,
+                                              td_error *err);
+
+/* Rank the best `leaves` leaves for a query vector [dim], and make its tables. */
+void td__tree_route(td__tree_scratch *scratch, const td_index *index, const float *query,
+                    uint64_t leaves);
+/* Look at leaves [first, end) of that ranking: keys (integer score, slot) go to scratch->candidates,
+ * initialised by the caller, for what `scan` allows `query`. */
+void td__tree_scan(td__tree_scratch *scratch, const td__scan *scan, uint64_t query, uint64_t first,
+                   uint64_t end);
+
+TD_MUST_CHECK td_status td__tree_search(void *scratch, const td__scan *scan, uint64_t queries,
+                                        td_hit *hits, uint32_t *counts, bool *exactly, td_error *err);
+
+/* --- how much to look at (tree_plan.c) */
+
+/* What a request takes; false: search exactly. */
+bool td__tree_plan(const td__scan *scan, td__effort *effort);
+
+/* --- calibration (calibrate.c) */
+
+TD_MUST_CHECK td_status td__tree_calibrate(td_index *index, const td_vectors *queries,
+                                           const td_progress_hook *hook, td_error *err);
+
+#endif

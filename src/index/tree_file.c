@@ -1,0 +1,295 @@
+/* tree_file.c -- a tree in a file, its deep check, and the class of trees.
+ *
+ * Serves: stage 7. Out: tensors "tree.*" beside the vectors, and the metadata "tree.settings"; see
+ * docs/format.md. Checksums say that a file is as it was written; what is read here is not believed
+ * before td__tree_check agrees, so that no search can leave its arrays. */
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "base/memory.h"
+#include "index/tree.h"
+
+#include "base/poison.h"
+
+#define SETTINGS_KEY "tree.settings"
+
+enum { WIDTH_MAX = 64, LEAVES_MAX = 1 << 20 };
+
+/* Settings that are no tensors. */
+typedef struct settings {
+    json_int_t width, queries;
+    double eta;
+} settings;
+
+/* --- out */
+
+static td_status save_settings(const td__tree *tree, td__container_writer *writer, td_error *err)
+{
+    char text[160];
+    int used = snprintf(text, sizeof text,
+                        "{\"dimensions-per-block\":%u,\"anisotropic-eta\":%.9g,"
+                        "\"calibration-queries\":%u}",
+                        tree->codec.width, (double)tree->codec.eta, tree->calibration_queries);
+    if (used < 0) return td__fail(err, TD_ERR_LIMIT, "settings of a tree cannot be written");
+    return td__container_set(writer, SETTINGS_KEY, text, err);
+}
+
+static td_status save(const td_index *index, td__container_writer *writer, td_error *err)
+{
+    td_status status = TD_OK;
+    const td__tree *tree = index->tree;
+    const td__codec *codec = &tree->codec;
+    uint64_t slots = (uint64_t)tree->groups * TD__GROUP;
+    TD_TRY(save_settings(tree, writer, err));
+    TD_TRY(td__container_add(writer, "tree.centers", TD__F32, tree->centers.count, index->dim,
+                             tree->centers.rows, err));
+    TD_TRY(td__container_add(writer, "tree.codewords", TD__F32, (uint64_t)codec->blocks * codec->width,
+                             TD__CODE_VALUES, codec->codewords, err));
+    TD_TRY(td__container_add(writer, "tree.first", TD__U32, tree->centers.count + UINT64_C(1), 0,
+                             tree->first, err));
+    TD_TRY(td__container_add(writer, "tree.positions", TD__U32, slots, 0, tree->positions, err));
+    TD_TRY(td__container_add(writer, "tree.codes", TD__U8, tree->groups,
+                             codec->blocks_padded * UINT64_C(16), tree->codes, err));
+    TD_TRY(td__container_add(writer, "tree.rows", TD__U8, slots, tree->stride, tree->rows, err));
+    TD_TRY(td__container_add(writer, "tree.scales", TD__F32, slots, 0, tree->scales, err));
+    TD_TRY(td__container_add(writer, "tree.calibration", TD__F32, tree->calibrated_count,
+                             TD__CALIBRATED_COLUMNS, tree->calibrated, err));
+done:
+    return status;
+}
+
+/* --- in */
+
+static td_status load_settings(settings *out, const td__container *file, td_error *err)
+{
+    const char *text = td__container_get(file, SETTINGS_KEY);
+    json_t *object = text == NULL ? NULL : json_loads(text, 0, NULL);
+    bool good = object != NULL
+                && json_unpack(object, "{s:I, s:F, s:I}", "dimensions-per-block", &out->width,
+                               "anisotropic-eta", &out->eta, "calibration-queries", &out->queries) == 0;
+    json_decref(object);
+    if (good && out->width >= 1 && out->width <= WIDTH_MAX && out->eta > 0 && out->eta <= 1000
+        && out->queries >= 0 && out->queries <= UINT32_MAX) {
+        return TD_OK;
+    }
+    return td__fail(err, TD_ERR_CORRUPT, "the settings of the tree are missing or not allowed");
+}
+
+/* Copy a tensor of exactly this shape. */
+static td_status take(void *to, const td__container *file, const char *name, td__dtype dtype,
+                      uint64_t rows, uint64_t cols, td_error *err)
+{
+    const td__tensor *tensor;
+    td_status status = td__container_require(file, name, dtype, rows, cols, &tensor, err);
+    if (status == TD_OK && td__tensor_bytes(tensor) > 0) {
+        memcpy(to, tensor->data, (size_t)td__tensor_bytes(tensor));
+    }
+    return status;
+}
+
+static td_status load_calibration(td_index *index, const td__container *file, td_error *err)
+{
+    td_status status = TD_OK;
+    td__tree *tree = index->tree;
+    const td__tensor *tensor;
+    TD_TRY(td__container_require(file, "tree.calibration", TD__F32, UINT64_MAX, TD__CALIBRATED_COLUMNS,
+                                 &tensor, err));
+    TD_FAIL_IF(tensor->rows > UINT16_MAX, err, ERR_CORRUPT, "a calibration of %llu rows",
+               (unsigned long long)tensor->rows);
+    tree->calibrated_count = (uint32_t)tensor->rows;
+    TD_TRY(td__alloc(&tree->calibrated, index->context, tensor->rows, sizeof *tree->calibrated, err));
+    TD_TRY(take(tree->calibrated, file, "tree.calibration", TD__F32, tensor->rows,
+                TD__CALIBRATED_COLUMNS, err));
+done:
+    return status;
+}
+
+static td_status load_slots(td_index *index, const td__container *file, td_error *err)
+{
+    td_status status = TD_OK;
+    td__tree *tree = index->tree;
+    const td__tensor *positions;
+    TD_TRY(td__container_require(file, "tree.positions", TD__U32, UINT64_MAX, 0, &positions, err));
+    TD_FAIL_IF(positions->rows % TD__GROUP != 0 || positions->rows >= TD_NONE, err, ERR_CORRUPT,
+               "a tree of %llu slots", (unsigned long long)positions->rows);
+    uint64_t slots = positions->rows;
+    TD_TRY(td__tree_room(index, (uint32_t)(slots / TD__GROUP), err));
+    TD_TRY(take(tree->positions, file, "tree.positions", TD__U32, slots, 0, err));
+    TD_TRY(take(tree->codes, file, "tree.codes", TD__U8, tree->groups,
+                tree->codec.blocks_padded * UINT64_C(16), err));
+    TD_TRY(take(tree->rows, file, "tree.rows", TD__U8, slots, tree->stride, err));
+    TD_TRY(take(tree->scales, file, "tree.scales", TD__F32, slots, 0, err));
+    td__tree_mark_live(tree);
+done:
+    return status;
+}
+
+static td_status load_tree(td_index *index, const td__container *file, td_error *err)
+{
+    td_status status = TD_OK;
+    settings from;
+    const td__tensor *centers;
+    TD_TRY(load_settings(&from, file, err));
+    TD_TRY(td__container_require(file, "tree.centers", TD__F32, UINT64_MAX, index->dim, &centers, err));
+    TD_FAIL_IF(centers->rows == 0 || centers->rows > LEAVES_MAX, err, ERR_CORRUPT,
+               "a tree of %llu leaves", (unsigned long long)centers->rows);
+    uint32_t leaves = (uint32_t)centers->rows;
+    TD_TRY(td__tree_create(index, leaves, (uint32_t)from.width, (float)from.eta, err));
+    td__tree *tree = index->tree;
+    tree->calibration_queries = (uint32_t)from.queries;
+    TD_TRY(take(tree->centers.rows, file, "tree.centers", TD__F32, leaves, index->dim, err));
+    TD_TRY(take(tree->codec.codewords, file, "tree.codewords", TD__F32,
+                (uint64_t)tree->codec.blocks * tree->codec.width, TD__CODE_VALUES, err));
+    TD_TRY(take(tree->first, file, "tree.first", TD__U32, leaves + UINT64_C(1), 0, err));
+    TD_TRY(load_slots(index, file, err));
+    TD_TRY(load_calibration(index, file, err));
+    td__centers_pack(&tree->centers);
+done:
+    return status;
+}
+
+/* --- is it sound? */
+
+static td_status check_numbers(const td_index *index, td_error *err)
+{
+    td_status status = TD_OK;
+    const td__tree *tree = index->tree;
+    const td__codec *codec = &tree->codec;
+    uint64_t codewords = (uint64_t)codec->blocks * codec->width * TD__CODE_VALUES;
+    float greatest = td__greatest_of(index->rows, index->count * index->dim);
+    TD_FAIL_IF(!(greatest <= TD__TREE_GREATEST), err, ERR_NUMERIC,
+               "an item of the tree has a value that is not finite or too large");
+    TD_FAIL_IF(greatest != index->greatest, err, ERR_CORRUPT,
+               "the largest value of the index is not the one noted");
+    TD_FAIL_IF(!(td__greatest_of(tree->centers.rows, (uint64_t)tree->centers.count * index->dim)
+                 <= TD__TREE_GREATEST)
+                   || !(td__greatest_of(codec->codewords, codewords) <= 4 * TD__TREE_GREATEST)
+                   || !(td__greatest_of(tree->scales, (uint64_t)tree->groups * TD__GROUP)
+                        <= TD__TREE_GREATEST),
+               err, ERR_CORRUPT, "a centre, codeword or scale of the tree is out of range");
+done:
+    return status;
+}
+
+static td_status check_leaves(const td__tree *tree, td_error *err)
+{
+    td_status status = TD_OK;
+    uint32_t leaves = tree->centers.count;
+    TD_FAIL_IF(tree->first[0] != 0 || tree->first[leaves] != tree->groups, err, ERR_CORRUPT,
+               "the leaves of the tree do not cover its groups");
+    for (uint32_t l = 0; l < leaves; l++) {
+        TD_FAIL_IF(tree->first[l] > tree->first[l + 1], err, ERR_CORRUPT,
+                   "leaf %u of the tree ends before it starts", l);
+    }
+done:
+    return status;
+}
+
+/* Every item in one slot. */
+static td_status check_slots(const td_index *index, td_error *err)
+{
+    td_status status = TD_OK;
+    const td__tree *tree = index->tree;
+    uint64_t items = 0, *seen = NULL;
+    TD_TRY(td__alloc_zero(&seen, index->context, index->count / 64 + 1, sizeof *seen, err));
+    for (uint64_t slot = 0; slot < (uint64_t)tree->groups * TD__GROUP; slot++) {
+        uint32_t position = tree->positions[slot];
+        bool live = tree->live[slot / TD__GROUP] >> slot % TD__GROUP & 1;
+        TD_FAIL_IF(live != (position != TD_NONE), err, ERR_CORRUPT, "slot %llu of the tree is both "
+                   "empty and taken", (unsigned long long)slot);
+        if (!live) continue;
+        TD_FAIL_IF(position >= index->count || (seen[position / 64] >> position % 64 & 1) != 0, err,
+                   ERR_CORRUPT, "slot %llu of the tree holds item %u, which is not there or twice",
+                   (unsigned long long)slot, position);
+        seen[position / 64] |= UINT64_C(1) << position % 64;
+        items++;
+    }
+    TD_FAIL_IF(items != index->count, err, ERR_CORRUPT, "%llu items in the leaves of a tree of %llu",
+               (unsigned long long)items, (unsigned long long)index->count);
+done:
+    td__free(index->context, seen);
+    return status;
+}
+
+static td_status check_calibration(const td__tree *tree, td_error *err)
+{
+    td_status status = TD_OK;
+    TD_FAIL_IF((tree->calibrated_count > 0) != (tree->calibration_queries > 0), err, ERR_CORRUPT,
+               "a calibration of %u rows from %u queries", tree->calibrated_count,
+               tree->calibration_queries);
+    for (uint32_t i = 0; i < tree->calibrated_count; i++) {
+        const td__calibrated *row = &tree->calibrated[i];
+        bool good = row->k >= 1 && row->k < 1e6f && row->target > 0 && row->target <= 1
+                    && row->leaves >= 0 && row->leaves <= (float)tree->centers.count
+                    && row->candidates >= 0 && row->candidates < 1e9f;
+        bool ordered = i == 0 || row[-1].k < row->k
+                       || (row[-1].k == row->k && row[-1].target < row->target);
+        TD_FAIL_IF(!good || !ordered, err, ERR_CORRUPT, "row %u of the calibration is not allowed", i);
+    }
+done:
+    return status;
+}
+
+static td_status check(const td_index *index, td_error *err)
+{
+    td_status status = TD_OK;
+    TD_TRY(check_numbers(index, err));
+    TD_TRY(check_leaves(index->tree, err));
+    TD_TRY(check_slots(index, err));
+    TD_TRY(check_calibration(index->tree, err));
+done:
+    return status;
+}
+
+static td_status load(td_index *index, const td_vectors *items, const td__container *file,
+                      td_error *err)
+{
+    td_status status = TD_OK;
+    uint64_t floats = items->rows * items->dim;
+    TD_TRY(td__alloc(&index->rows, index->context, floats, sizeof *index->rows, err));
+    if (floats > 0) memcpy(index->rows, items->data, (size_t)floats * sizeof *index->rows);
+    index->greatest = td__greatest_of(index->rows, floats);
+    TD_TRY(load_tree(index, file, err));
+    TD_TRY(check(index, err));
+done:
+    return status;
+}
+
+/* --- facts */
+
+static void describe(const td_index *index, td_index_info *info)
+{
+    const td__tree *tree = index->tree;
+    uint64_t slots = (uint64_t)tree->groups * TD__GROUP;
+    uint64_t centers = tree->centers.count + td__panel_count(tree->centers.count) * TD__PANEL;
+    info->leaves = tree->centers.count;
+    info->dimensions_per_block = tree->codec.width;
+    info->anisotropic_eta = tree->codec.eta;
+    info->calibration_queries = tree->calibration_queries;
+    info->bytes = index->count * index->dim * sizeof(float) + centers * index->dim * sizeof(float)
+                  + (uint64_t)tree->groups * tree->codec.blocks_padded * 16
+                  + slots * (tree->stride + sizeof *tree->positions + sizeof *tree->scales);
+    for (uint32_t l = 0; l < tree->centers.count; l++) {
+        uint32_t items = 0;
+        for (uint32_t g = tree->first[l]; g < tree->first[l + 1]; g++) {
+            items += (uint32_t)__builtin_popcount(tree->live[g]);
+        }
+        if (items > info->leaf_items_max) info->leaf_items_max = items;
+    }
+}
+
+const td__index_class td__index_tree = {
+    .kind = TD_INDEX_TREE,
+    .name = "tree",
+    .build = td__tree_build,
+    .clear = td__tree_clear,
+    .check = check,
+    .describe = describe,
+    .save = save,
+    .load = load,
+    .scratch_create = td__tree_scratch_create,
+    .scratch_free = td__tree_scratch_free,
+    .search = td__tree_search,
+    .calibrate = td__tree_calibrate,
+};
