@@ -1083,6 +1083,7 @@ typedef struct td_index_info {
     uint32_t calibration_queries; /* 0: not calibrated */
 } td_index_info;
 
+/* Fill `info`. */
 TD_API void td_index_describe(const td_index *index, td_index_info *info);
 TD_API const char *td_index_kind_name(td_index_kind kind); /* "tree" */
 
@@ -1102,6 +1103,7 @@ typedef struct td_search_effort {
 } td_search_effort;
 
 TD_API const td_option_table *td_search_effort_option_table(void);
+/* All to the defaults of the table. */
 TD_API void td_search_effort_init(td_search_effort *effort);
 
 typedef struct td_hit {
