@@ -127,7 +127,7 @@ static td_status search(recommend_session *session, td_error *err)
                                    session->vectors, err));
     td_vectors queries = {session->vectors, count, options->dim, options->heads};
     TD_TRY(cli_search_index(&session->hits, context, session->engine.index, &queries,
-                            session->own->k, &session->exclude, NULL, err));
+                            session->own->k, &session->exclude, NULL, NULL, err));
 done:
     return status;
 }

@@ -1,7 +1,7 @@
 /* cmd_search.c -- tandem search: the nearest items of an index.
  *
  * In: an index and query vectors, from a file, the command line, or a model's query tower. Out: the
- * top k of each query, exactly. */
+ * top k of each query. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +26,7 @@ typedef struct search_own {
 typedef struct search_arguments {
     cli_common common;
     search_own own;
+    td_search_effort effort;
 } search_arguments;
 
 static const td_option own_rows[] = {
@@ -54,6 +55,7 @@ static const td_option_table *own_table(void)
 
 static const cli_group groups[] = {
     {"Queries and results", own_table, offsetof(search_arguments, own)},
+    {"Trees", td_search_effort_option_table, offsetof(search_arguments, effort)},
     {"Everywhere", cli_common_option_table, offsetof(search_arguments, common)},
 };
 
@@ -217,7 +219,8 @@ static td_status show(const cli_call *call, const td_index *index, const query_s
 static td_status run(cli_call *call, td_error *err)
 {
     td_status status = TD_OK;
-    const search_own *own = &((const search_arguments *)call->arguments)->own;
+    const search_arguments *arguments = call->arguments;
+    const search_own *own = &arguments->own;
     td_index *index = NULL;
     query_set queries = {0};
     cli_lists exclude = {0};
@@ -233,7 +236,7 @@ static td_status run(cli_call *call, td_error *err)
     TD_TRY(read_excluded(&exclude, call, index, queries.vectors.rows, err));
     TD_TRY(read_allowed(&allow, call, index, err));
     TD_TRY(cli_search_index(&hits, call->context, index, &queries.vectors, own->k, &exclude, allow,
-                            err));
+                            &arguments->effort, err));
     TD_TRY(show(call, index, &queries, &hits, err));
 done:
     cli_hits_clear(&hits);
@@ -252,7 +255,8 @@ const cli_verb cli_search = {
     .operands_max = 1,
     .about = "Finds the items of an index file with the largest dot products with query vectors, "
              "which come from a file, from the command line, or from a model and a user. The "
-             "answer is exact; equal scores stand in the order of the index.",
+             "answer of an exact index is exact; a tree may miss some items, as --target-recall "
+             "says. Equal scores stand in the order of the index.",
     .example = "tandem index movies.tandem -o movies.index\n"
                "tandem search movies.index --model movies.tandem --user 7 -k 5",
     .output = "One object: queries, a list of objects with query (number from 0), user (or null) "

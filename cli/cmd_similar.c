@@ -89,7 +89,7 @@ static td_status search(cli_hits *hits, const cli_call *call, const cli_engine *
     td_index_vector(engine->index, position, vector);
     TD_TRY(cli_lists_add(&self, call->context, &position, 1, NULL, 0, err));
     td_vectors query = {.data = vector, .rows = 1, .dim = dim};
-    TD_TRY(cli_search_index(hits, call->context, engine->index, &query, k, &self, NULL, err));
+    TD_TRY(cli_search_index(hits, call->context, engine->index, &query, k, &self, NULL, NULL, err));
 done:
     cli_lists_clear(&self);
     td__free(call->context, vector);

@@ -1,4 +1,4 @@
-/* ranking.c -- exact search over the candidates of a model or an index.
+/* ranking.c -- search over the candidates of a model or an index.
  *
  * In: query vectors and what to leave out. Out: hits, as columns or JSON. */
 #include "ranking.h"
@@ -25,6 +25,16 @@ void cli_normalize(float *vectors, uint64_t rows, uint32_t dim)
 td_status cli_engine_load(cli_engine *engine, td_context *context, const char *path, bool cosine,
                           td_error *err)
 {
+    td_index_options options;
+    td_index_options_init(&options);
+    options.kind = TD_INDEX_EXACT;
+    return cli_engine_load_with(engine, context, path, cosine, &options, NULL, err);
+}
+
+td_status cli_engine_load_with(cli_engine *engine, td_context *context, const char *path,
+                               bool cosine, const td_index_options *options,
+                               const td_progress_hook *hook, td_error *err)
+{
     td_status status = TD_OK;
     float *vectors = NULL;
     *engine = (cli_engine){0};
@@ -36,7 +46,7 @@ td_status cli_engine_load(cli_engine *engine, td_context *context, const char *p
     TD_TRY(td_model_encode_candidates(engine->model, vectors, err));
     if (cosine) cli_normalize(vectors, rows, dim);
     td_vectors items = {.data = vectors, .rows = rows, .dim = dim};
-    TD_TRY(td_index_build(&engine->index, context, &items, ids, err));
+    TD_TRY(td_index_build_with(&engine->index, context, &items, ids, options, hook, err));
 done:
     td__free(context, vectors);
     return status;
@@ -80,7 +90,7 @@ void cli_lists_clear(cli_lists *lists)
 
 td_status cli_search_index(cli_hits *hits, td_context *context, const td_index *index,
                            const td_vectors *queries, uint32_t k, const cli_lists *exclude,
-                           const uint64_t *allow, td_error *err)
+                           const uint64_t *allow, const td_search_effort *effort, td_error *err)
 {
     td_status status = TD_OK;
     td_searcher *searcher = NULL;
@@ -88,6 +98,7 @@ td_status cli_search_index(cli_hits *hits, td_context *context, const td_index *
     *hits = (cli_hits){.context = context, .queries = (uint32_t)queries->rows};
     hits->k = items < k ? (uint32_t)items : k;
     td_search search = {.k = hits->k, .allow = allow};
+    if (effort != NULL) search.effort = *effort;
     if (exclude != NULL) {
         search.exclude_offsets = exclude->offsets;
         search.exclude = exclude->values;

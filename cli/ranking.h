@@ -1,4 +1,4 @@
-/* ranking.h -- exact search over the candidates of a model or an index, and its results. */
+/* ranking.h -- search over the candidates of a model or an index, and its results. */
 #ifndef TANDEM_CLI_RANKING_H
 #define TANDEM_CLI_RANKING_H
 
@@ -12,10 +12,15 @@ typedef struct cli_engine {
     td_index *index;
 } cli_engine;
 
-/* Load a model and index its candidates; `cosine` divides them by their length first. Undo with
- * cli_engine_free, also after a failure. */
+/* Load a model and index its candidates, exactly; `cosine` divides them by their length first. Undo
+ * with cli_engine_free, also after a failure. */
 TD_MUST_CHECK td_status cli_engine_load(cli_engine *engine, td_context *context, const char *path,
                                         bool cosine, td_error *err);
+/* The same with an index of any kind. */
+TD_MUST_CHECK td_status cli_engine_load_with(cli_engine *engine, td_context *context,
+                                             const char *path, bool cosine,
+                                             const td_index_options *options,
+                                             const td_progress_hook *hook, td_error *err);
 void cli_engine_free(cli_engine *engine);
 
 /* Divide each of `rows` vectors by its length; vectors of zeros stay. */
@@ -43,11 +48,11 @@ typedef struct cli_hits {
     uint32_t *counts; /* [queries] */
 } cli_hits;
 
-/* Search; `exclude` and `allow` (bitmap) may be NULL. k beyond the index is cut to it. */
+/* Search; `exclude`, `allow` (bitmap) and `effort` may be NULL. k beyond the index is cut to it. */
 TD_MUST_CHECK td_status cli_search_index(cli_hits *hits, td_context *context, const td_index *index,
                                          const td_vectors *queries, uint32_t k,
                                          const cli_lists *exclude, const uint64_t *allow,
-                                         td_error *err);
+                                         const td_search_effort *effort, td_error *err);
 void cli_hits_clear(cli_hits *hits);
 
 /* How hits are shown: the id of a position, and its title, from what is there. */
