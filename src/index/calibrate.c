@@ -68,18 +68,37 @@ static void choose_grid(calibration *work)
     }
 }
 
-/* Where `position` stands among the first K_MAX true ones, or K_MAX. */
-static uint32_t true_rank(const calibration *work, uint64_t query, uint32_t position)
+/* The true ones of a query, to be found by position: open addressing, at most half full. */
+enum { SLOTS = 256 };
+
+typedef struct truth_table {
+    uint32_t positions[SLOTS]; /* TD_NONE: empty */
+    uint32_t ranks[SLOTS];
+} truth_table;
+
+static uint32_t slot_of(const truth_table *table, uint32_t position)
+{
+    uint32_t slot = (position * UINT32_C(2654435769)) >> 24;
+    while (table->positions[slot] != TD_NONE && table->positions[slot] != position) {
+        slot = (slot + 1) % SLOTS;
+    }
+    return slot;
+}
+
+static void fill_table(truth_table *table, const calibration *work, uint64_t query)
 {
     const td_hit *truth = work->truth + query * work->search.k;
+    memset(table->positions, 0xFF, sizeof table->positions);
     for (uint32_t j = 0; j < work->truths[query]; j++) {
-        if (truth[j].position == position) return j;
+        uint32_t slot = slot_of(table, truth[j].position);
+        table->positions[slot] = truth[j].position;
+        table->ranks[slot] = j;
     }
-    return K_MAX;
 }
 
 /* Rank of each true one among the candidates so far, if better than what another head had. */
-static void note_ranks(const calibration *work, uint64_t query, uint32_t worker, uint32_t *ranks)
+static void note_ranks(const calibration *work, const truth_table *table, uint32_t worker,
+                       uint32_t *ranks)
 {
     const td__tree *tree = work->index->tree;
     td__tree_scratch *scratch = &work->scratch[worker];
@@ -88,11 +107,10 @@ static void note_ranks(const calibration *work, uint64_t query, uint32_t worker,
     memcpy(scratch->few_keys, copy.keys, (size_t)copy.count * sizeof *copy.keys);
     copy.keys = scratch->few_keys;
     uint64_t count = td__topk_finish(&copy, ranked);
-    uint32_t left = work->truths[query];
-    for (uint64_t r = 0; r < count && left > 0; r++) {
-        uint32_t j = true_rank(work, query, tree->positions[ranked[r].position]);
-        if (j == K_MAX) continue;
-        left--;
+    for (uint64_t r = 0; r < count; r++) {
+        uint32_t slot = slot_of(table, tree->positions[ranked[r].position]);
+        if (table->positions[slot] == TD_NONE) continue;
+        uint32_t j = table->ranks[slot];
         if (r < ranks[j]) ranks[j] = (uint32_t)r;
     }
 }
@@ -115,6 +133,8 @@ static void walk(void *state, uint64_t block, uint32_t worker)
     uint64_t query = work->first + block;
     td__tree_scratch *scratch = &work->scratch[worker];
     uint32_t ranks[STEPS][K_MAX], heads = work->scan.heads;
+    truth_table table;
+    fill_table(&table, work, query);
     memset(ranks, 0xFF, sizeof ranks);
     for (uint32_t h = 0; h < heads; h++) {
         const float *vector = work->scan.queries + (query * work->spacing * heads + h) * index->dim;
@@ -125,7 +145,7 @@ static void walk(void *state, uint64_t block, uint32_t worker)
         for (uint32_t step = 0; step < STEPS; step++) {
             td__tree_scan(scratch, &work->scan, query, done, work->leaves[step]);
             done = work->leaves[step];
-            note_ranks(work, query, worker, ranks[step]);
+            note_ranks(work, &table, worker, ranks[step]);
         }
     }
     for (uint32_t step = 0; step < STEPS; step++) count_found(work, ranks[step], query, step);
