@@ -168,7 +168,7 @@ static void fill_columns(form *f, const truth *t, bool merge)
 static void make_form(form *f, const truth *t, bool merge_rows, bool merge_columns)
 {
     memset(f, 0xAB, sizeof *f);
-    f->batch = (td__softmax_batch){.temperature = t->p.temperature, .weight_scale = 1.0f,
+    f->batch = (td__softmax_batch){.temperature = t->p.temperature, .weight_scale = 1.0,
                                    .bias = f->bias, .entry_offset = f->offset,
                                    .entry_column = f->entry_column, .entry_weight = f->weight};
     fill_rows(f, t, merge_rows);
@@ -336,7 +336,7 @@ static void test_second_strip_of_a_group_adds_to_the_first(void **state)
     td__softmax *softmax;
     td__softmax_shape shape = {ROWS, 2, ROWS, DIM};
     td__softmax_batch batch = {.rows = {rows, NULL, ROWS}, .columns = {both, NULL, 2},
-                               .temperature = 1.0f, .weight_scale = 1.0f, .entry_column = zero};
+                               .temperature = 1.0f, .weight_scale = 1.0, .entry_column = zero};
     td__softmax_result result = {.d_columns = d_both};
     assert_ok(td__softmax_create(&softmax, context, &shape, &err));
     assert_ok(td__softmax_compute(softmax, &batch, &result, &err));
@@ -464,7 +464,7 @@ static void test_loss_of_an_entry_far_below_the_anchor(void **state)
     td__softmax *softmax;
     td__softmax_shape shape = {1, 2, 2, 1};
     td__softmax_batch batch = {.rows = {row, NULL, 1}, .columns = {columns, NULL, 2},
-                               .temperature = 1.0f, .weight_scale = 0.5f, .entry_offset = offset,
+                               .temperature = 1.0f, .weight_scale = 0.5, .entry_offset = offset,
                                .entry_column = column};
     td__softmax_result result = {.entry_loss = losses, .d_rows = d_row};
     assert_ok(td__softmax_create(&softmax, context, &shape, &err));
@@ -536,7 +536,7 @@ static void test_weight_scale_scales_everything(void **state)
     make_form(&found, &expected, true, true);
     run(&found, context);
     make_form(&again, &expected, true, true);
-    again.batch.weight_scale = 0.25f;
+    again.batch.weight_scale = 0.25;
     run(&again, context);
     assert_close(again.result.loss, found.result.loss / 4, 1e-12, 0.0);
     for (uint32_t i = 0; i < again.shape.rows * again.shape.dim; i++) {
@@ -558,7 +558,7 @@ static void test_rows_without_weight_move_nothing(void **state)
     td__softmax *softmax;
     td__softmax_shape shape = {3, 2, 2, 2};
     td__softmax_batch batch = {.rows = {rows, NULL, 3}, .columns = {columns, NULL, 2},
-                               .temperature = 1.0f, .weight_scale = 1.0f, .entry_offset = offset,
+                               .temperature = 1.0f, .weight_scale = 1.0, .entry_offset = offset,
                                .entry_column = column, .entry_weight = weight};
     td__softmax_result result = {.d_rows = d_rows, .d_columns = d_columns};
     assert_ok(td__softmax_create(&softmax, context, &shape, &err));
