@@ -20,7 +20,7 @@
 #include "measure.h"
 #include "peak.h"
 
-enum { READ_FLOATS = 1 << 25, READ_ROUNDS = 3 };
+enum { READ_FLOATS = 1 << 25, READ_ROUNDS = 3, FMA_SAMPLES = 10 };
 
 typedef struct bench_case {
     const char *name;
@@ -159,14 +159,18 @@ static void finish(running_case *run, td_context *context)
     td__free(context, run->result.d_columns);
 }
 
-static void sample(running_case *run)
+static void sample_ours(running_case *run)
 {
     td_error err;
     double begin = bench_now();
     must(td__softmax_compute(run->softmax, &run->batch, &run->result, &err), &err);
     bench_add(&run->ours, bench_now() - begin);
+}
+
+static void sample_theirs(running_case *run)
+{
     if (run->bxb == NULL) return;
-    begin = bench_now();
+    double begin = bench_now();
     (void)bxb_compute(run->bxb, run->rows, run->columns, run->result.d_rows, run->result.d_columns);
     bench_add(&run->theirs, bench_now() - begin);
 }
@@ -177,8 +181,10 @@ typedef struct peaks {
 
 static void sample_peaks(peaks *best, td_context *context, const float *memory, uint32_t round)
 {
-    double fma = bench_fma_rate(context);
-    if (fma > best->fma) best->fma = fma;
+    for (uint32_t i = 0; i < FMA_SAMPLES; i++) {
+        double fma = bench_fma_rate(context);
+        if (fma > best->fma) best->fma = fma;
+    }
     if (round >= READ_ROUNDS) return;
     double reading = bench_read_rate(context, memory, READ_FLOATS);
     if (reading > best->read) best->read = reading;
@@ -248,8 +254,28 @@ static bool wanted(const bench_case *what, const arguments *how)
 static void run_once(running_case *run, td_context *context)
 {
     prepare(run, context);
-    sample(run);
+    sample_ours(run);
     finish(run, context);
+}
+
+static bool is_due(const running_case *run, uint32_t round)
+{
+    return run->softmax != NULL && run->what->every != 0 && round % run->what->every == 0;
+}
+
+/* The peak first, long enough for the system to spread the threads; OpenBLAS last, whose threads spin
+ * for a while after their work and would take a core from what is measured next. */
+static void run_round(running_case *runs, uint32_t round, td_context *context, const float *memory,
+                      peaks *best)
+{
+    sample_peaks(best, context, memory, round);
+    for (uint32_t i = 0; i < CASES; i++) {
+        if (is_due(&runs[i], round)) sample_ours(&runs[i]);
+    }
+    for (uint32_t i = 0; i < CASES; i++) {
+        if (is_due(&runs[i], round)) sample_theirs(&runs[i]);
+    }
+    bench_pause(0.05);
 }
 
 int main(int argc, char **argv)
@@ -268,13 +294,7 @@ int main(int argc, char **argv)
         if (cases[i].every == 0) run_once(&runs[i], context);
         else prepare(&runs[i], context);
     }
-    for (uint32_t round = 0; round < how.rounds; round++) {
-        sample_peaks(&best, context, memory, round);
-        for (uint32_t i = 0; i < CASES; i++) {
-            if (runs[i].softmax == NULL || cases[i].every == 0 || round % cases[i].every != 0) continue;
-            sample(&runs[i]);
-        }
-    }
+    for (uint32_t r = 0; r < how.rounds; r++) run_round(runs, r, context, memory, &best);
     report_machine(&best, context, &how);
     for (uint32_t i = 0; i < CASES; i++) {
         if (runs[i].ours.count > 0) report(&runs[i], &best, context, &how);

@@ -16,6 +16,13 @@ double bench_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+void bench_pause(double seconds)
+{
+    struct timespec time = {.tv_sec = (time_t)seconds};
+    time.tv_nsec = (long)(1e9 * (seconds - (double)time.tv_sec));
+    nanosleep(&time, NULL);
+}
+
 void bench_add(bench_times *times, double seconds)
 {
     if (times->count < BENCH_RUNS_MAX) times->seconds[times->count++] = seconds;

@@ -72,7 +72,6 @@ struct td__softmax {
     td_context *context;
     td__softmax_shape shape;
     uint32_t stride;     /* dim in whole registers */
-    uint64_t panels_max;
     float *columns;      /* [panels, 48, stride], each panel sliced */
     float *panels;       /* [panels, stride, 48] */
     float *bias;         /* [panels * 48], units of log2, with the logarithm of the copies */
@@ -632,7 +631,6 @@ td_status td__softmax_create(td__softmax **out, td_context *context, const td__s
     uint64_t panels = td__panel_count(shape->columns), matrix = panels * TD__PANEL * stride;
     TD_TRY(td__alloc_zero(&softmax, context, 1, sizeof *softmax, err));
     *softmax = (td__softmax){.context = context, .shape = *shape, .stride = stride};
-    softmax->panels_max = panels;
     softmax->scratch_floats = scratch_floats(stride, panels);
     TD_TRY(td__alloc(&softmax->columns, context, matrix, sizeof(float), err));
     TD_TRY(td__alloc(&softmax->panels, context, matrix, sizeof(float), err));
