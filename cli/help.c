@@ -58,8 +58,8 @@ static void print_option(FILE *out, const td_option *row)
     cli_flag_text(flag, sizeof flag, row);
     cli_flag_facts(facts, sizeof facts, row);
     snprintf(text, sizeof text, facts[0] != '\0' ? "%s (%s)" : "%s", row->help, facts);
-    fprintf(out, "  %-*s", OPTION_COLUMN - 2, flag);
-    if (strlen(flag) > OPTION_COLUMN - 4) fprintf(out, "\n%*s", OPTION_COLUMN, "");
+    if (strlen(flag) <= OPTION_COLUMN - 4) fprintf(out, "  %-*s", OPTION_COLUMN - 2, flag);
+    else fprintf(out, "  %s\n%*s", flag, OPTION_COLUMN, "");
     wrap(out, text, OPTION_COLUMN, OPTION_COLUMN);
     fputc('\n', out);
 }
