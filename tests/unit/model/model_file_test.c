@@ -3,6 +3,7 @@
 
 #include "base/container.h"
 #include "model/model.h"
+#include "support/fault.h"
 #include "support/tiny_data.h"
 
 static const tiny_shape shape = {.queries = 5, .candidates = 6, .groups = 2, .rows = 25, .seed = 1};
@@ -260,6 +261,24 @@ static void survives_every_failed_allocation(void **state)
     test_every_allocation(save_and_load, NULL);
 }
 
+static td_status only_save(void *state, td_context *context, td_error *err)
+{
+    td_dataset *dataset = tiny_dataset(context, &shape);
+    td_model *model = NULL;
+    td_status status = td_model_create(&model, context, dataset, NULL, NULL, err);
+    if (status == TD_OK) status = td_model_save(model, state, err);
+    td_model_free(model);
+    td_dataset_free(dataset);
+    return status;
+}
+
+static void survives_every_failed_write(void **state)
+{
+    (void)state;
+    char *path = (char *)(uintptr_t)test_path("written.tandem");
+    test_every_write(only_save, path, path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +290,7 @@ int main(void)
         cmocka_unit_test(parts_that_do_not_fit_together_are_refused),
         cmocka_unit_test(other_files_are_refused),
         cmocka_unit_test(survives_every_failed_allocation),
+        cmocka_unit_test(survives_every_failed_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

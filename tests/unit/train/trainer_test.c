@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "model/model.h"
+#include "support/fault.h"
 #include "support/option_table.h"
 #include "support/tiny_data.h"
 
@@ -593,6 +594,44 @@ static void survives_every_failed_allocation(void **state)
     test_every_allocation(train_with_everything, NULL);
 }
 
+/* One epoch, so that the file under test is written once. */
+static td_status train_and_write(td_context *context, const char *checkpoint, const char *log,
+                                 td_error *err)
+{
+    td_dataset *dataset = tiny_dataset(context, &shape);
+    td_model *model = NULL;
+    td_train_options options;
+    td_train_options_init(&options);
+    options.epochs = 1;
+    options.checkpoint = checkpoint;
+    options.log = log;
+    td_status status = td_model_create(&model, context, dataset, NULL, NULL, err);
+    if (status == TD_OK) status = td_model_train(model, dataset, NULL, &options, NULL, NULL, err);
+    td_model_free(model);
+    td_dataset_free(dataset);
+    return status;
+}
+
+static td_status write_checkpoint(void *state, td_context *context, td_error *err)
+{
+    return train_and_write(context, state, NULL, err);
+}
+
+static td_status write_log(void *state, td_context *context, td_error *err)
+{
+    return train_and_write(context, NULL, state, err);
+}
+
+static void survives_every_failed_write(void **state)
+{
+    (void)state;
+    static char checkpoint[1024], log[1024];
+    snprintf(checkpoint, sizeof checkpoint, "%s", test_path("written.checkpoint"));
+    snprintf(log, sizeof log, "%s", test_path("written.jsonl"));
+    test_every_write(write_checkpoint, checkpoint, checkpoint);
+    test_every_write(write_log, log, log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -615,6 +654,7 @@ int main(void)
         cmocka_unit_test(the_log_has_one_json_line_an_epoch),
         cmocka_unit_test(a_resumed_training_goes_on_with_the_log),
         cmocka_unit_test(survives_every_failed_allocation),
+        cmocka_unit_test(survives_every_failed_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
