@@ -194,7 +194,7 @@ static void fill_rows(const calibration *work, uint32_t kind, td__calibrated *ro
     double least[TARGETS];
     for (uint32_t t = 0; t < TARGETS; t++) {
         rows[t] = (td__calibrated){.k = (float)ks[kind], .target = targets[t]};
-        least[t] = INFINITY;
+        least[t] = HUGE_VAL;
     }
     for (uint32_t s = 0; s < SIZES; s++) {
         double recalls[STEPS];

@@ -16,7 +16,7 @@ static double distance(const float *a, const float *b, uint32_t dim)
 
 static double nearest(const td__centers *centers, const float *row)
 {
-    double least = INFINITY;
+    double least = HUGE_VAL;
     for (uint32_t l = 0; l < centers->count; l++) {
         least = fmin(least, distance(row, centers->rows + (size_t)l * centers->dim, centers->dim));
     }
@@ -91,7 +91,7 @@ static void rounds_lower_the_error(void **state)
     td_error err = {0};
     float *rows = test_normal_vectors(5, ROWS, DIM);
     for (int i = 0; i < ROWS; i++) rows[i * DIM] += 30.0f * (float)(i % 7);
-    double before = INFINITY;
+    double before = HUGE_VAL;
     for (uint32_t rounds = 1; rounds <= 6; rounds++) {
         td__centers centers;
         assert_ok(td__centers_create(&centers, context, 30, DIM, &err));
