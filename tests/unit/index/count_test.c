@@ -1,5 +1,5 @@
 /* count_test.c -- counting what scores higher agrees with looking at all, and with float64. */
-#include "support/test.h"
+#include "support/clusters.h"
 
 #include <float.h>
 #include <math.h>
@@ -53,6 +53,39 @@ static void counts_what_scores_strictly_higher(void **state)
     td_context_free(context);
 }
 
+/* Of an index without panels, and queries of several vectors, as of its exact twin. */
+static void a_tree_counts_as_its_exact_twin(void **state)
+{
+    (void)state;
+    const uint64_t counts[] = {0, 1, 47, 48, 1000};
+    td_context *context = test_context(2);
+    float *items = test_normal_vectors(1, 1000, DIM), *queries = test_normal_vectors(2, 90, DIM);
+    for (uint32_t heads = 1; heads <= 3; heads += 2) {
+        for (int n = 0; n < 5; n++) {
+            td_vectors rows = {.data = items, .rows = counts[n], .dim = DIM};
+            td_vectors q = {.data = queries, .rows = 30, .dim = DIM, .heads = heads};
+            td_index *exact = make_index(context, items, counts[n]), *tree = test_tree(context, &rows, 9);
+            float thresholds[30];
+            atomic_uint_fast64_t found[2][30];
+            for (uint32_t i = 0; i < 30; i++) {
+                thresholds[i] = counts[n] == 0 ? 0.0f : td__index_score(exact, queries + i * heads * DIM, 0);
+                atomic_init(&found[0][i], 0);
+                atomic_init(&found[1][i], 0);
+            }
+            td__count_greater(exact, &q, thresholds, found[0]);
+            td__count_greater(tree, &q, thresholds, found[1]);
+            for (int i = 0; i < 30; i++) {
+                assert_int_equal(atomic_load(&found[0][i]), atomic_load(&found[1][i]));
+            }
+            td_index_free(exact);
+            td_index_free(tree);
+        }
+    }
+    td_context_free(context);
+    free(items);
+    free(queries);
+}
+
 /* The error of a chain of dim fma is at most dim * 2^-24 * sum |q_k x_k|, to first order. */
 static void scores_are_close_to_float64(void **state)
 {
@@ -101,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_what_scores_strictly_higher),
+        cmocka_unit_test(a_tree_counts_as_its_exact_twin),
         cmocka_unit_test(scores_are_close_to_float64),
         cmocka_unit_test(overflow_is_foreseen),
     };
