@@ -177,6 +177,62 @@ static void plain_losses_are_exact(void **state)
     td_context_free(context);
 }
 
+static void plain_losses_with_hits_are_exact(void **state)
+{
+    (void)state;
+    td_context *context = test_context(1);
+    const float query[] = {1}, candidates[] = {5, 1, 7, 2};
+    const uint64_t ids[] = {9, 4, 4, 4 + (UINT64_C(1) << 32)};
+    const uint32_t positive[] = {1};
+    td_retrieval_options options;
+    td_retrieval_options_init(&options);
+    td_retrieval_batch batch = {.queries = 1, .candidates = 4, .heads = 1, .dim = 1, .query = query,
+                                .candidate = candidates, .candidate_id = ids, .positive = positive};
+    td_retrieval_result result = {0};
+    run_plain(context, &batch, &options, &result);
+    assert_close(result.loss, log(exp(5) + exp(1) + exp(7) + exp(2)) - 1, 1e-12, 0);
+    options.remove_accidental_hits = true;
+    run_plain(context, &batch, &options, &result);
+    assert_close(result.loss, log(exp(5) + exp(1) + exp(2)) - 1, 1e-12, 0);
+    td_context_free(context);
+}
+
+static void plain_scales_are_exact(void **state)
+{
+    (void)state;
+    td_error err = {0};
+    td_context *context = test_context(2);
+    random_batch random = random_batch_make(11, 10, 4, WITH_WEIGHTS);
+    td_retrieval_shape shape = shape_of(&random.batch);
+    td_retrieval_result sum = {0}, mean = {0};
+    td__plain *plain;
+    assert_ok(td__plain_create(&plain, context, &shape, &random.options, true, &err));
+    assert_ok(td__plain_compute(plain, &random.batch, 1.0, &sum, &err));
+    assert_ok(td__plain_compute(plain, &random.batch, 0.1, &mean, &err));
+    assert_close(mean.loss, sum.loss / 10, 1e-12, 0);
+    assert_close(mean.d_temperature, sum.d_temperature / 10, 1e-12, 0);
+    td__plain_free(plain);
+    random_batch_free(&random);
+    td_context_free(context);
+}
+
+static void plain_memory_has_no_b_times_c_term(void **state)
+{
+    (void)state;
+    td_error err = {0};
+    test_memory memory = {.fail_at = -1};
+    td_context *context = test_context_on(&memory, 2);
+    int64_t before = memory.bytes;
+    td_retrieval_shape shape = {.queries_max = 65536, .candidates_max = 65536, .heads = 1, .dim = 4};
+    td_retrieval_options options;
+    td_retrieval_options_init(&options);
+    td__plain *plain;
+    assert_ok(td__plain_create(&plain, context, &shape, &options, true, &err));
+    assert_true(memory.bytes - before < INT64_C(65536) * 65536 / 100);
+    td__plain_free(plain);
+    td_context_free(context);
+}
+
 static void the_task_takes_the_fused_engine_where_it_can(void **state)
 {
     (void)state;
@@ -240,6 +296,9 @@ int main(void)
         cmocka_unit_test(many_equal_ids_in_one_ring),
         cmocka_unit_test(negative_weights_push_the_other_way),
         cmocka_unit_test(plain_losses_are_exact),
+        cmocka_unit_test(plain_losses_with_hits_are_exact),
+        cmocka_unit_test(plain_scales_are_exact),
+        cmocka_unit_test(plain_memory_has_no_b_times_c_term),
         cmocka_unit_test(the_task_takes_the_fused_engine_where_it_can),
         cmocka_unit_test(heads_smoothing_and_hard_negatives_are_not_served),
         cmocka_unit_test(survives_every_failed_allocation),
