@@ -90,7 +90,7 @@ static td_status describe_container(const cli_call *call, td_error *err)
     td_status status = TD_OK;
     char *text = NULL;
     json_t *root = NULL;
-    json_error_t reason;
+    json_error_t reason = {0};
     TD_TRY(td_file_describe(&text, call->context, call->operands[0], err));
     root = json_loads(text, 0, &reason);
     TD_FAIL_IF(root == NULL, err, ERR_CORRUPT, "%s: the description is no JSON: %s",

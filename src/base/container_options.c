@@ -42,7 +42,7 @@ td_status td__container_get_options(const td__container *container, const char *
 {
     td_status status = TD_OK;
     json_t *object = NULL;
-    json_error_t reason;
+    json_error_t reason = {0};
     td_options_init(table, options);
     const char *text = td__container_get(container, key);
     TD_FAIL_IF(text == NULL, err, ERR_CORRUPT, "the options \"%s\" are missing", key);

@@ -101,7 +101,7 @@ static td_status check_header_sum(const td__container *container, td_error *err)
 
 static td_status parse_header(td__container *container, td_error *err)
 {
-    json_error_t error;
+    json_error_t error = {0}; /* jansson leaves it alone if memory runs out early */
     size_t size = (size_t)(container->data_at - TD__SIZE_BYTES);
     container->header = json_loadb(header_text(container), size, JSON_REJECT_DUPLICATES, &error);
     if (container->header == NULL) {
