@@ -3,12 +3,10 @@
  * Serves: stage 1. In: the bytes of a field. Out: a number. */
 #include "data/number.h"
 
-#include <float.h>
-#include <locale.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/poison.h"
 
 enum {
@@ -81,7 +79,7 @@ static bool read_decimal(number_text t, decimal *d)
     return t.at > start && t.at == t.end;
 }
 
-/* strtod of the C locale, whatever the program's is. */
+/* Correctly rounded, whatever the length. */
 static bool parse_slowly(number_text t, double *number)
 {
     char text[TEXT_MAX];
@@ -89,13 +87,7 @@ static bool parse_slowly(number_text t, double *number)
     if (bytes >= sizeof text) return false;
     memcpy(text, t.at, bytes);
     text[bytes] = '\0';
-    locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (c_locale == (locale_t)0) return false;
-    locale_t before = uselocale(c_locale);
-    *number = strtod(text, NULL);
-    (void)uselocale(before);
-    freelocale(c_locale);
-    return true;
+    return td__decimal_read_f64(text, number);
 }
 
 bool td__number_float(const char *text, size_t bytes, float *number)
