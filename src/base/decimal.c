@@ -65,22 +65,34 @@ bool td__decimal_read_f64(const char *text, double *value)
     return end != text && *end == '\0' && (isfinite(*value) || is_infinity(text));
 }
 
+/* %g writes 100 in one digit as 1e+02. All digits of a whole number are shorter then, and exact. */
+static void prefer_shorter(char *text, const char *full)
+{
+    if (strlen(full) < strlen(text)) memcpy(text, full, strlen(full) + 1);
+}
+
 void td__decimal_print_f32(float value, char *text)
 {
+    char full[TD__DECIMAL_BYTES];
     c_locale locale = enter_c_locale();
     for (int digits = 1; digits <= 9; digits++) {
         snprintf(text, TD__DECIMAL_BYTES, "%.*g", digits, (double)value);
         if (strtof(text, NULL) == value) break;
     }
+    snprintf(full, sizeof full, "%.9g", (double)value);
+    prefer_shorter(text, full);
     leave_c_locale(locale);
 }
 
 void td__decimal_print_f64(double value, char *text)
 {
+    char full[TD__DECIMAL_BYTES];
     c_locale locale = enter_c_locale();
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, TD__DECIMAL_BYTES, "%.*g", digits, value);
         if (strtod(text, NULL) == value) break;
     }
+    snprintf(full, sizeof full, "%.17g", value);
+    prefer_shorter(text, full);
     leave_c_locale(locale);
 }

@@ -13,7 +13,8 @@ enum { TD__DECIMAL_BYTES = 32 }; /* room for any number and its NUL */
 bool td__decimal_read_f32(const char *text, float *value);
 bool td__decimal_read_f64(const char *text, double *value);
 
-/* The fewest digits that read back to the same number. text [TD__DECIMAL_BYTES]. */
+/* The fewest digits that read back to the same number, or all of a whole number if they are shorter.
+ * text [TD__DECIMAL_BYTES]. */
 void td__decimal_print_f32(float value, char *text);
 void td__decimal_print_f64(double value, char *text);
 
