@@ -8,6 +8,8 @@
 #include <stdint.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 #include "base/poison.h"
@@ -18,7 +20,8 @@ enum {
     LEAF1_ECX_FMA = 1 << 12,
     LEAF1_ECX_OSXSAVE = 1 << 27,
     LEAF1_ECX_AVX = 1 << 28,
-    LEAF7_EBX_AVX2 = 1 << 5
+    LEAF7_EBX_AVX2 = 1 << 5,
+    LEAF7_ECX_VNNI = 1 << 11
 };
 #define LEAF7_EBX_AVX512 (1u << 16 | 1u << 17 | 1u << 30 | 1u << 31) /* F, DQ, BW, VL */
 
@@ -51,6 +54,22 @@ bool td__cpu_has_avx2(void)
 bool td__cpu_has_avx512(void)
 {
     return has_fma_and(LEAF7_EBX_AVX2 | LEAF7_EBX_AVX512, XCR0_ZMM);
+}
+
+bool td__cpu_has_avx512vnni(void)
+{
+    uint32_t a, b, c, d;
+    if (!td__cpu_has_avx512()) return false;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & LEAF7_ECX_VNNI) != 0;
+}
+
+#elif defined(__aarch64__)
+
+enum { HWCAP_SDOT = 1 << 20 }; /* HWCAP_ASIMDDP of Linux */
+
+bool td__cpu_has_neondot(void)
+{
+    return (getauxval(AT_HWCAP) & HWCAP_SDOT) != 0;
 }
 
 #endif

@@ -9,6 +9,9 @@
 #if defined(__x86_64__)
 bool td__cpu_has_avx2(void);   /* AVX2 and FMA */
 bool td__cpu_has_avx512(void); /* F, DQ, BW, VL, and FMA */
+bool td__cpu_has_avx512vnni(void); /* and VNNI */
+#elif defined(__aarch64__)
+bool td__cpu_has_neondot(void); /* SDOT of ARMv8.2 */
 #endif
 
 #endif

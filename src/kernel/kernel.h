@@ -12,11 +12,16 @@
 #include "base/context.h"
 #include "base/status.h"
 
-/* Candidates per packed panel: 3 registers of 16, 6 of 8 or 12 of 4 floats. */
-enum { TD__PANEL = 48 };
+enum {
+    /* Candidates per packed panel: 3 registers of 16, 6 of 8 or 12 of 4 floats. */
+    TD__PANEL = 48,
+    /* Vectors of score_rows: as many chains as hide the latency of 4 cycles at 2 fma a cycle. */
+    TD__ROWS = 8
+};
 
 struct td__softmax_kernels; /* softmax_tiles.h */
 struct td__quant_kernels;   /* quant.h */
+struct td__int8_kernels;    /* int8.h */
 
 typedef struct td__kernels {
     const char *name;
@@ -34,6 +39,11 @@ typedef struct td__kernels {
     void (*score_panel)(const float *rows, uint32_t row_count, const float *panel, uint32_t dim,
                         const float *start, float *out);
 
+    /* Scores of vectors that lie anywhere: out[i] = start[i] + <query, rows[i]>. query, rows[i] [dim];
+     * start [TD__ROWS] or NULL: zeros. */
+    void (*score_rows)(const float *query, const float *const rows[TD__ROWS], uint32_t dim,
+                       const float *start, float out[TD__ROWS]);
+
     /* Which scores of some rows are above their row's threshold: bit j of masks[r] is set unless
      * scores[r][j] <= thresholds[r]. So a threshold of NaN lets everything through, and a score of NaN
      * always passes: the slow path behind decides. scores [row_count, TD__PANEL] aligned to 64 bytes;
@@ -42,6 +52,7 @@ typedef struct td__kernels {
 
     const struct td__softmax_kernels *softmax; /* the loops of the training engine */
     const struct td__quant_kernels *quant;     /* compressed vectors */
+    const struct td__int8_kernels *int8;       /* the filter in front of exact scores */
 } td__kernels;
 
 /* Sets compiled into this library, weakest first; the first is always available. */
@@ -59,8 +70,10 @@ extern const td__kernels td__kernels_ref;
 #if defined(__x86_64__)
 extern const td__kernels td__kernels_avx2;
 extern const td__kernels td__kernels_avx512;
+extern const td__kernels td__kernels_avx512vnni;
 #elif defined(__aarch64__)
 extern const td__kernels td__kernels_neon;
+extern const td__kernels td__kernels_neondot;
 #endif
 
 #endif

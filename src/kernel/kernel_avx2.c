@@ -5,6 +5,7 @@
  * of the 16 registers, and 12 chains hide the latency of 4 cycles at 2 fma a cycle. A panel is 3
  * tiles wide. One row alone is done over the whole panel (6 chains), because then memory is the
  * limit and should be read in order. */
+#include "kernel/int8.h"
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
 #include "kernel/softmax_tiles.h"
@@ -13,6 +14,7 @@
 
 #include <immintrin.h>
 #include <math.h>
+#include <string.h>
 
 #include "kernel/cpu.h"
 
@@ -110,6 +112,18 @@ static void score_panel(const float *rows, uint32_t row_count, const float *pane
     }
 }
 
+/* Chains that do not depend on each other, side by side. */
+static void score_rows(const float *query, const float *const rows[TD__ROWS], uint32_t dim,
+                       const float *start, float out[TD__ROWS])
+{
+    float sums[TD__ROWS];
+    for (uint32_t i = 0; i < TD__ROWS; i++) sums[i] = start == NULL ? 0.0f : start[i];
+    for (uint32_t k = 0; k < dim; k++) {
+        for (uint32_t i = 0; i < TD__ROWS; i++) sums[i] = fmaf(query[k], rows[i][k], sums[i]);
+    }
+    memcpy(out, sums, sizeof sums);
+}
+
 static void above(const float *scores, uint32_t row_count, const float *thresholds, uint64_t *masks)
 {
     for (uint32_t r = 0; r < row_count; r++, scores += TD__PANEL) {
@@ -130,9 +144,11 @@ const td__kernels td__kernels_avx2 = {
     .dot = dot,
     .axpy = axpy,
     .score_panel = score_panel,
+    .score_rows = score_rows,
     .above = above,
     .softmax = &td__softmax_avx2,
     .quant = &td__quant_avx2,
+    .int8 = &td__int8_avx2,
 };
 
 #endif

@@ -3,6 +3,7 @@
  * Serves: stages 4, 6 and 7. In: vectors. Out: scores, the bits of kernel_ref.c.
  * A tile is 8 rows by the whole panel of 3 registers: 24 accumulators, 3 registers of columns and a
  * broadcast that is part of the fma. */
+#include "kernel/int8.h"
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
 #include "kernel/softmax_tiles.h"
@@ -11,6 +12,7 @@
 
 #include <immintrin.h>
 #include <math.h>
+#include <string.h>
 
 #include "kernel/cpu.h"
 
@@ -82,6 +84,18 @@ static void score_panel(const float *rows, uint32_t row_count, const float *pane
     }
 }
 
+/* Chains that do not depend on each other, side by side. */
+static void score_rows(const float *query, const float *const rows[TD__ROWS], uint32_t dim,
+                       const float *start, float out[TD__ROWS])
+{
+    float sums[TD__ROWS];
+    for (uint32_t i = 0; i < TD__ROWS; i++) sums[i] = start == NULL ? 0.0f : start[i];
+    for (uint32_t k = 0; k < dim; k++) {
+        for (uint32_t i = 0; i < TD__ROWS; i++) sums[i] = fmaf(query[k], rows[i][k], sums[i]);
+    }
+    memcpy(out, sums, sizeof sums);
+}
+
 static void above(const float *scores, uint32_t row_count, const float *thresholds, uint64_t *masks)
 {
     for (uint32_t r = 0; r < row_count; r++, scores += TD__PANEL) {
@@ -102,9 +116,25 @@ const td__kernels td__kernels_avx512 = {
     .dot = dot,
     .axpy = axpy,
     .score_panel = score_panel,
+    .score_rows = score_rows,
     .above = above,
     .softmax = &td__softmax_avx512,
     .quant = &td__quant_avx512,
+    .int8 = &td__int8_avx512,
+};
+
+/* What has VNNI besides, differs in the products of integers only. */
+const td__kernels td__kernels_avx512vnni = {
+    .name = "avx512vnni",
+    .available = td__cpu_has_avx512vnni,
+    .dot = dot,
+    .axpy = axpy,
+    .score_panel = score_panel,
+    .score_rows = score_rows,
+    .above = above,
+    .softmax = &td__softmax_avx512,
+    .quant = &td__quant_avx512,
+    .int8 = &td__int8_avx512vnni,
 };
 
 #endif

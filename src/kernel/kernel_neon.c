@@ -3,6 +3,7 @@
  * Serves: stages 4, 6 and 7. In: vectors. Out: scores, the bits of kernel_ref.c.
  * A tile is 6 rows by 12 columns: 18 accumulators, 3 registers of columns and 6 broadcasts of the
  * 32 registers. A panel is 4 tiles wide; few rows are done over the whole panel. */
+#include "kernel/int8.h"
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
 #include "kernel/softmax_tiles.h"
@@ -11,6 +12,9 @@
 
 #include <arm_neon.h>
 #include <math.h>
+#include <string.h>
+
+#include "kernel/cpu.h"
 
 #include "base/poison.h"
 
@@ -93,6 +97,18 @@ static void score_panel(const float *rows, uint32_t row_count, const float *pane
     }
 }
 
+/* Chains that do not depend on each other, side by side. */
+static void score_rows(const float *query, const float *const rows[TD__ROWS], uint32_t dim,
+                       const float *start, float out[TD__ROWS])
+{
+    float sums[TD__ROWS];
+    for (uint32_t i = 0; i < TD__ROWS; i++) sums[i] = start == NULL ? 0.0f : start[i];
+    for (uint32_t k = 0; k < dim; k++) {
+        for (uint32_t i = 0; i < TD__ROWS; i++) sums[i] = fmaf(query[k], rows[i][k], sums[i]);
+    }
+    memcpy(out, sums, sizeof sums);
+}
+
 static void above(const float *scores, uint32_t row_count, const float *thresholds, uint64_t *masks)
 {
     static const uint32_t bit[LANES] = {1, 2, 4, 8};
@@ -114,9 +130,25 @@ const td__kernels td__kernels_neon = {
     .dot = dot,
     .axpy = axpy,
     .score_panel = score_panel,
+    .score_rows = score_rows,
     .above = above,
     .softmax = &td__softmax_neon,
     .quant = &td__quant_neon,
+    .int8 = &td__int8_neon,
+};
+
+/* What has the dot products of ARMv8.2 besides, differs in those only. */
+const td__kernels td__kernels_neondot = {
+    .name = "neondot",
+    .available = td__cpu_has_neondot,
+    .dot = dot,
+    .axpy = axpy,
+    .score_panel = score_panel,
+    .score_rows = score_rows,
+    .above = above,
+    .softmax = &td__softmax_neon,
+    .quant = &td__quant_neon,
+    .int8 = &td__int8_neondot,
 };
 
 #endif

@@ -4,7 +4,9 @@
  * fmaf is exact on every machine (in software where the processor has none), which is what makes the
  * results of all sets equal. */
 #include <math.h>
+#include <string.h>
 
+#include "kernel/int8.h"
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
 #include "kernel/softmax_tiles.h"
@@ -42,6 +44,18 @@ static void score_panel(const float *rows, uint32_t row_count, const float *pane
     }
 }
 
+/* Chains that do not depend on each other, side by side. */
+static void score_rows(const float *query, const float *const rows[TD__ROWS], uint32_t dim,
+                       const float *start, float out[TD__ROWS])
+{
+    float sums[TD__ROWS];
+    for (uint32_t i = 0; i < TD__ROWS; i++) sums[i] = start == NULL ? 0.0f : start[i];
+    for (uint32_t k = 0; k < dim; k++) {
+        for (uint32_t i = 0; i < TD__ROWS; i++) sums[i] = fmaf(query[k], rows[i][k], sums[i]);
+    }
+    memcpy(out, sums, sizeof sums);
+}
+
 static void above(const float *scores, uint32_t row_count, const float *thresholds,
                   uint64_t *masks)
 {
@@ -61,7 +75,9 @@ const td__kernels td__kernels_ref = {
     .dot = dot,
     .axpy = axpy,
     .score_panel = score_panel,
+    .score_rows = score_rows,
     .above = above,
     .softmax = &td__softmax_ref,
     .quant = &td__quant_ref,
+    .int8 = &td__int8_ref,
 };

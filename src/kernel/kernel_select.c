@@ -18,8 +18,10 @@ static const td__kernels *const sets[] = {
 #if defined(__x86_64__)
     &td__kernels_avx2,
     &td__kernels_avx512,
+    &td__kernels_avx512vnni,
 #elif defined(__aarch64__)
     &td__kernels_neon,
+    &td__kernels_neondot,
 #endif
 };
 

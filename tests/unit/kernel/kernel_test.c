@@ -112,6 +112,52 @@ static void compare_vectors(const td__kernels *set)
     }
 }
 
+/* Rows in any order and at any place, some twice. */
+static void compare_rows(const td__kernels *set)
+{
+    uint64_t seed = 13;
+    float vectors[TD__ROWS * DIMS + SPARE], query[DIMS], start[TD__ROWS];
+    float expected[TD__ROWS], found[TD__ROWS];
+    const float *rows[TD__ROWS];
+    for (uint32_t dim = 0; dim <= DIMS; dim++) {
+        fill(&seed, vectors, TD__ROWS * DIMS + SPARE);
+        fill(&seed, query, DIMS);
+        fill(&seed, start, TD__ROWS);
+        const float *from = dim % 2 == 0 ? start : NULL;
+        for (uint32_t i = 0; i < TD__ROWS; i++) {
+            rows[i] = vectors + (i * 5 + dim) % TD__ROWS / 2 * dim + dim % SPARE;
+        }
+        td__kernels_ref.score_rows(query, rows, dim, from, expected);
+        set->score_rows(query, rows, dim, from, found);
+        assert_same_bits(found, expected, TD__ROWS, set->name, "score_rows", dim, TD__ROWS);
+    }
+}
+
+static void rows_anywhere_have_the_same_bits_for_all_lengths(void **state)
+{
+    (void)state;
+    for_each_set(compare_rows);
+}
+
+/* The plain one is the chain that `dot` is. */
+static void a_score_of_rows_is_the_dot_product(void **state)
+{
+    (void)state;
+    uint64_t seed = 17;
+    float query[DIMS], row[DIMS], found[TD__ROWS];
+    const float *rows[TD__ROWS];
+    for (uint32_t i = 0; i < TD__ROWS; i++) rows[i] = row;
+    for (uint32_t dim = 0; dim <= DIMS; dim += 31) {
+        fill(&seed, query, DIMS);
+        fill(&seed, row, DIMS);
+        float expected = td__kernels_ref.dot(query, row, dim);
+        td__kernels_ref.score_rows(query, rows, dim, NULL, found);
+        for (uint32_t i = 0; i < TD__ROWS; i++) {
+            assert_same_bits(&found[i], &expected, 1, "ref", "score_rows", dim, 1);
+        }
+    }
+}
+
 static void vectors_have_the_same_bits_for_all_lengths(void **state)
 {
     (void)state;
@@ -215,6 +261,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(panels_have_the_same_bits_for_all_shapes),
         cmocka_unit_test(vectors_have_the_same_bits_for_all_lengths),
+        cmocka_unit_test(rows_anywhere_have_the_same_bits_for_all_lengths),
+        cmocka_unit_test(a_score_of_rows_is_the_dot_product),
         cmocka_unit_test(a_score_in_a_panel_is_the_dot_product),
         cmocka_unit_test(masks_are_the_same_for_odd_numbers),
         cmocka_unit_test(masks_hold_what_is_not_below),
