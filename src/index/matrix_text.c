@@ -5,10 +5,9 @@
  * lines have as many numbers as the first. */
 #include "index/matrix.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/decimal.h"
 #include "base/memory.h"
 #include "base/poison.h"
 
@@ -31,14 +30,12 @@ static bool is_separator(unsigned char c)
 
 static bool parse_number(const unsigned char *bytes, size_t length, float *value)
 {
-    char text[NUMBER_MAX + 1], *end;
+    char text[NUMBER_MAX + 1];
     if (length > NUMBER_MAX) return false;
     memcpy(text, bytes, length);
     text[length] = '\0';
-    /* strtof reads more than we allow: hexadecimal, nan, inf. */
-    if (strspn(text, "0123456789+-.eE") != length) return false;
-    *value = strtof(text, &end);
-    return *end == '\0' && isfinite(*value);
+    /* Not all that the reader of decimals takes is one here: it knows infinity. */
+    return strspn(text, "0123456789+-.eE") == length && td__decimal_read_f32(text, value);
 }
 
 /* Comma or semicolon with nothing in front: a missing value is an error, not a shorter vector. */

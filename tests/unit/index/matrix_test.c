@@ -3,6 +3,7 @@
 #include "support/test.h"
 
 #include <float.h>
+#include <locale.h>
 #include <math.h>
 
 /* --- files made by hand */
@@ -356,6 +357,28 @@ static void survives_every_failed_allocation(void **state)
     test_every_allocation(read_all, list);
 }
 
+/* A program in a locale with a decimal comma reads the same. */
+static void the_locale_of_the_program_does_not_matter(void **state)
+{
+    (void)state;
+    td_error err = {0};
+    td_matrix *matrix;
+    td_context *context = test_context(1);
+    const char *path = test_text_file("decimal.csv", "1.5,-2.25e1\n");
+    if (setlocale(LC_NUMERIC, "de_DE.UTF-8") == NULL) {
+        print_message("SKIPPED: no locale with a decimal comma here\n");
+        td_context_free(context);
+        skip();
+    }
+    td_status status = td_matrix_read(&matrix, context, path, &err);
+    setlocale(LC_NUMERIC, "C");
+    assert_ok(status);
+    assert_true(td_matrix_vectors(matrix).data[0] == 1.5f);
+    assert_true(td_matrix_vectors(matrix).data[1] == -22.5f);
+    td_matrix_free(matrix);
+    td_context_free(context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +394,7 @@ int main(void)
         cmocka_unit_test(reads_text_with_any_separator),
         cmocka_unit_test(refuses_bad_text_with_its_line),
         cmocka_unit_test(survives_every_failed_allocation),
+        cmocka_unit_test(the_locale_of_the_program_does_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
