@@ -9,7 +9,7 @@
 #include "base/pool.h"
 #include "measure.h"
 
-enum { FMA_ROUNDS = 200000, CHAINS = 12 };
+enum { PEAK_ROUNDS = 200000, CHAINS = 12 };
 
 typedef struct reading {
     const float *array;
@@ -40,6 +40,35 @@ static void fma_avx512(uint64_t rounds)
 {
     FMA_LOOP(zmm);
 }
+
+/* Pairs of bytes multiplied and added up in 16 bits, as far as registers go: 6 chains. */
+#define BYTES_LINE(n, to, width)                                                                   \
+    "vpmaddubsw %%" #width "14,%%" #width "15,%%" #width #n "\n\t"                                 \
+    "vpaddw %%" #width #n ",%%" #width #to ",%%" #width #to "\n\t"
+#define BYTES_LOOP(width)                                                                          \
+    __asm__ volatile(ASM12(ZERO_LINE, xmm) ZERO_LINE(14, xmm) ZERO_LINE(15, xmm) "1:\n\t"          \
+                     BYTES_LINE(0, 6, width) BYTES_LINE(1, 7, width) BYTES_LINE(2, 8, width)       \
+                     BYTES_LINE(3, 9, width) BYTES_LINE(4, 10, width) BYTES_LINE(5, 11, width)     \
+                     "sub $1,%0\n\tjnz 1b\n\tvzeroupper"                                          \
+                     : "+r"(rounds) : : CLOBBERS, "cc")
+#define DOT_LINE(n, width) "vpdpbusd %%" #width "14,%%" #width "15,%%" #width #n "\n\t"
+
+static void bytes_avx2(uint64_t rounds)
+{
+    BYTES_LOOP(ymm);
+}
+
+static void bytes_avx512(uint64_t rounds)
+{
+    BYTES_LOOP(zmm);
+}
+
+static void bytes_avx512vnni(uint64_t rounds)
+{
+    __asm__ volatile(ASM12(ZERO_LINE, xmm) ZERO_LINE(14, xmm) ZERO_LINE(15, xmm) "1:\n\t"
+                     ASM12(DOT_LINE, zmm) "sub $1,%0\n\tjnz 1b\n\tvzeroupper"
+                     : "+r"(rounds) : : CLOBBERS, "cc");
+}
 #endif
 
 static void fma_plain(uint64_t rounds)
@@ -53,37 +82,69 @@ static void fma_plain(uint64_t rounds)
     (void)keep;
 }
 
-typedef struct fma_loop {
+/* A loop of independent chains, and its operations a round. */
+typedef struct peak_loop {
     void (*run)(uint64_t rounds);
-    uint32_t lanes;
-} fma_loop;
+    uint32_t operations;
+} peak_loop;
 
-static fma_loop loop_of(const td_context *context)
+static peak_loop fma_loop(const char *set)
 {
 #if defined(__x86_64__)
-    const char *name = td_context_kernel(context);
-    if (strcmp(name, "avx2") == 0) return (fma_loop){fma_avx2, 8};
-    if (strncmp(name, "avx512", 6) == 0) return (fma_loop){fma_avx512, 16};
+    if (strcmp(set, "avx2") == 0) return (peak_loop){fma_avx2, 2 * CHAINS * 8};
+    if (strncmp(set, "avx512", 6) == 0) return (peak_loop){fma_avx512, 2 * CHAINS * 16};
 #else
-    (void)context;
+    (void)set;
 #endif
-    return (fma_loop){fma_plain, 1};
+    return (peak_loop){fma_plain, 2 * CHAINS};
 }
 
-static void fma_block(void *state, uint64_t block, uint32_t worker)
+static void bytes_plain(uint64_t rounds)
+{
+    volatile int32_t keep;
+    int32_t sum[CHAINS] = {0};
+    for (uint64_t i = 0; i < rounds; i++) {
+        for (int c = 0; c < CHAINS; c++) sum[c] += (int8_t)i * (int8_t)(i >> c);
+    }
+    for (int c = 0; c < CHAINS; c++) keep = sum[c];
+    (void)keep;
+}
+
+static peak_loop bytes_loop(const char *set)
+{
+#if defined(__x86_64__)
+    if (strcmp(set, "avx2") == 0) return (peak_loop){bytes_avx2, 2 * 6 * 32};
+    if (strcmp(set, "avx512") == 0) return (peak_loop){bytes_avx512, 2 * 6 * 64};
+    if (strcmp(set, "avx512vnni") == 0) return (peak_loop){bytes_avx512vnni, 2 * CHAINS * 64};
+#else
+    (void)set;
+#endif
+    return (peak_loop){bytes_plain, 2 * CHAINS};
+}
+
+static void peak_block(void *state, uint64_t block, uint32_t worker)
 {
     (void)block;
     (void)worker;
-    ((const fma_loop *)state)->run(FMA_ROUNDS);
+    ((const peak_loop *)state)->run(PEAK_ROUNDS);
+}
+
+static double rate_of(td_context *context, peak_loop loop)
+{
+    uint32_t threads = td_context_threads(context);
+    double begin = bench_now();
+    td__parallel_for(context, threads, peak_block, &loop);
+    return (double)loop.operations * PEAK_ROUNDS * threads / (bench_now() - begin);
 }
 
 double bench_fma_rate(td_context *context)
 {
-    fma_loop loop = loop_of(context);
-    uint32_t threads = td_context_threads(context);
-    double begin = bench_now();
-    td__parallel_for(context, threads, fma_block, &loop);
-    return 2.0 * CHAINS * loop.lanes * FMA_ROUNDS * threads / (bench_now() - begin);
+    return rate_of(context, fma_loop(td_context_kernel(context)));
+}
+
+double bench_int8_rate(td_context *context)
+{
+    return rate_of(context, bytes_loop(td_context_kernel(context)));
 }
 
 static void read_block(void *state, uint64_t block, uint32_t worker)

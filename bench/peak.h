@@ -10,6 +10,10 @@
  * set (2 operations a fused multiply-add). One sample of about 2 ms. */
 double bench_fma_rate(td_context *context);
 
+/* Operations a second on integers of 8 bits, the way the kernel set multiplies them (2 a product and
+ * sum): the ceiling of its tiles. One sample of about 2 ms. */
+double bench_int8_rate(td_context *context);
+
 /* Bytes a second that all threads read from an array of 64 MiB a thread. One sample. */
 double bench_read_rate(td_context *context, const float *array, uint64_t floats);
 
