@@ -25,9 +25,9 @@ typedef struct counting {
     uint64_t spans;
 } counting;
 
-/* Scores of query vectors [count, dim] against a panel's items; columns past the last item hold zeros.
- * An index without panels has its rows scored one by one, by the same chains: slower, and the same
- * bits. */
+/* Scores of query vectors [count, dim] against a panel's items; what columns past the last item hold is
+ * of no matter. An index without panels has its rows scored a few at a time, by the same chains: slower,
+ * and the same bits. */
 static void score_items(const td_index *index, const float *vectors, uint32_t count, uint64_t panel,
                         float *scores)
 {
@@ -36,12 +36,15 @@ static void score_items(const td_index *index, const float *vectors, uint32_t co
         kernels->score_panel(vectors, count, td__index_panel(index, panel), index->dim, NULL, scores);
         return;
     }
-    memset(scores, 0, (size_t)count * TD__PANEL * sizeof *scores);
-    uint64_t first = panel * TD__PANEL, left = index->count - first;
-    for (uint32_t j = 0; j < TD__PANEL && j < left; j++) {
-        const float *row = td__index_at(index, (uint32_t)(first + j));
+    for (uint32_t j = 0; j < TD__PANEL; j += TD__ROWS) {
+        const float *rows[TD__ROWS];
+        for (uint32_t i = 0; i < TD__ROWS; i++) {
+            uint64_t at = panel * TD__PANEL + j + i; /* past the end: the last, whatever it scores */
+            rows[i] = index->rows + (at < index->count ? at : index->count - 1) * index->dim;
+        }
         for (uint32_t r = 0; r < count; r++) {
-            scores[r * TD__PANEL + j] = kernels->dot(vectors + (size_t)r * index->dim, row, index->dim);
+            kernels->score_rows(vectors + (size_t)r * index->dim, rows, index->dim, NULL,
+                                scores + r * TD__PANEL + j);
         }
     }
 }

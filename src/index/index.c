@@ -27,6 +27,9 @@ static const td_option option_rows[] = {
     TD__OPTION_CHOICE(td_index_options, kind, "kind", "auto", "auto|exact|tree",
                       "exact looks at every item; tree at the most likely ones; auto: exact for "
                       "fewer than 20000 items"),
+    TD__OPTION_CHOICE(td_index_options, prefilter, "prefilter", "auto", "auto|none|int8",
+                      "int8: an exact index looks at integers of 8 bits first, the answer stays the "
+                      "same; auto: by number and width of the items"),
     TD__OPTION_U32(td_index_options, num_leaves, "num-leaves", "0", 0, 1 << 20, "N",
                    "parts of a tree; 0: by the number of items"),
     TD__OPTION_U32(td_index_options, dimensions_per_block, "dimensions-per-block", "0", 0, 64, "N",

@@ -12,6 +12,7 @@
 
 typedef struct td__index_class td__index_class;
 struct td__tree; /* tree.h */
+struct td__int8; /* int8_items.h */
 
 struct td_index {
     const td__index_class *kind;
@@ -20,8 +21,10 @@ struct td_index {
     uint32_t dim;
     td_vocab *ids;         /* shared, or NULL */
     float greatest;        /* largest absolute value of an element */
-    float *panels;         /* exact: [td__panel_count(N), dim, TD__PANEL]; columns past N are zeros */
-    float *rows;           /* tree: [N, dim] */
+    /* The vectors, in one of two ways. Columns past N are zeros. */
+    float *panels;         /* exact: [td__panel_count(N), dim, TD__PANEL] */
+    float *rows;           /* tree, and exact with int8: [N, dim] */
+    struct td__int8 *int8; /* exact: filters items before they are scored; or NULL */
     struct td__tree *tree; /* tree: the rest of it */
 };
 

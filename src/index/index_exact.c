@@ -1,17 +1,26 @@
 /* index_exact.c -- the kind of index that looks at every item.
  *
  * Serves: stage 7. In: vectors. Out: packed panels that can be scanned (scan.h).
- * Items are kept only packed, as panels of 48 (kernel/kernel.h): one copy in memory. */
+ * Without a filter, items are kept only packed, as panels of 48 (kernel/kernel.h): one copy in memory.
+ * With one (int8_items.h), few are scored, from anywhere: rows, and the integers beside them. */
 #include <math.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/pool.h"
 #include "index/index.h"
+#include "index/int8_items.h"
 
 #include "base/poison.h"
 
-/* Panels packed as one piece of work. */
-enum { PACK_PANELS = 64 };
+enum {
+    PACK_PANELS = 64, /* packed as one piece of work */
+    /* From here on the filter is the faster way (docs/speed.md). */
+    FILTER_ITEMS_MIN = 16384,
+    FILTER_DIM_MIN = 16
+};
+
+#define FILTER_KEY "index.prefilter"
 
 typedef struct packing {
     const td_vectors *items;
@@ -33,12 +42,9 @@ static uint64_t floats_of(const td_index *index)
     return td__panel_count(index->count) * index->dim * TD__PANEL;
 }
 
-static td_status build(td_index *index, const td_vectors *items, const td_index_options *options,
-                       const td_progress_hook *hook, td_error *err)
+static td_status build_panels(td_index *index, const td_vectors *items, td_error *err)
 {
     td_status status = TD_OK;
-    (void)options;
-    (void)hook; /* a copy: over before anyone could ask */
     TD_TRY(td__alloc(&index->panels, index->context, floats_of(index), sizeof *index->panels, err));
     packing work = {.items = items, .panels = index->panels};
     td__parallel_for(index->context, td__block_count(items->rows, PACK_PANELS * TD__PANEL), pack_block,
@@ -48,26 +54,65 @@ done:
     return status;
 }
 
+static td_status build_filtered(td_index *index, const td_vectors *items, td_error *err)
+{
+    td_status status = TD_OK;
+    uint64_t count = items->rows * items->dim;
+    TD_TRY(td__alloc(&index->rows, index->context, count, sizeof *index->rows, err));
+    if (count > 0) memcpy(index->rows, items->data, count * sizeof *index->rows);
+    index->greatest = td__greatest_of(index->rows, count);
+    TD_TRY(td__int8_create(&index->int8, index->context, items, err));
+done:
+    return status;
+}
+
+static td_status build_as(td_index *index, const td_vectors *items, td_prefilter prefilter,
+                          td_error *err)
+{
+    bool worth = items->rows >= FILTER_ITEMS_MIN && items->dim >= FILTER_DIM_MIN;
+    if (prefilter == TD_PREFILTER_AUTO) prefilter = worth ? TD_PREFILTER_INT8 : TD_PREFILTER_NONE;
+    if (prefilter == TD_PREFILTER_INT8) return build_filtered(index, items, err);
+    return build_panels(index, items, err);
+}
+
+static td_status build(td_index *index, const td_vectors *items, const td_index_options *options,
+                       const td_progress_hook *hook, td_error *err)
+{
+    (void)hook; /* copies: over before anyone could ask */
+    return build_as(index, items, options->prefilter, err);
+}
+
+static const char *const filter_names[] = {"auto", "none", "int8"};
+
+static td_status save(const td_index *index, td__container_writer *writer, td_error *err)
+{
+    td_prefilter prefilter = index->int8 != NULL ? TD_PREFILTER_INT8 : TD_PREFILTER_NONE;
+    return td__container_set(writer, FILTER_KEY, filter_names[prefilter], err);
+}
+
+/* Integers are made again: that takes less time than reading them, and they cannot be damaged. */
 static td_status load(td_index *index, const td_vectors *items, const td__container *file,
                       td_error *err)
 {
-    (void)file;
-    return build(index, items, NULL, NULL, err);
+    const char *name = td__container_get(file, FILTER_KEY);
+    if (name == NULL) return build_as(index, items, TD_PREFILTER_AUTO, err);
+    for (td_prefilter p = TD_PREFILTER_NONE; p <= TD_PREFILTER_INT8; p++) {
+        if (strcmp(name, filter_names[p]) == 0) return build_as(index, items, p, err);
+    }
+    return td__fail(err, TD_ERR_CORRUPT, "prefilter \"%.40s\" is not known", name);
 }
 
 static void clear(td_index *index)
 {
     td__free(index->context, index->panels);
+    td__free(index->context, index->rows);
+    td__int8_free(index->int8, index->context);
 }
 
-static td_status check(const td_index *index, td_error *err)
+/* Columns of the last panel that hold no item. */
+static td_status check_unused(const td_index *index, td_error *err)
 {
     td_status status = TD_OK;
-    float greatest = td__greatest_of(index->panels, floats_of(index));
-    TD_FAIL_IF(!isfinite(greatest), err, ERR_NUMERIC,
-               "an item of the index has a value that is not finite");
-    TD_FAIL_IF(greatest != index->greatest, err, ERR_CORRUPT,
-               "the largest value of the index is not the one noted");
     for (uint64_t i = index->count; i < td__panel_count(index->count) * TD__PANEL; i++) {
         const float *column = td__index_panel(index, i / TD__PANEL) + i % TD__PANEL;
         for (uint32_t k = 0; k < index->dim; k++) {
@@ -79,9 +124,28 @@ done:
     return status;
 }
 
+static td_status check(const td_index *index, td_error *err)
+{
+    td_status status = TD_OK;
+    uint64_t row_floats = index->count * index->dim;
+    float greatest = index->int8 != NULL ? td__greatest_of(index->rows, row_floats)
+                                         : td__greatest_of(index->panels, floats_of(index));
+    TD_FAIL_IF(!isfinite(greatest), err, ERR_NUMERIC,
+               "an item of the index has a value that is not finite");
+    TD_FAIL_IF(greatest != index->greatest, err, ERR_CORRUPT,
+               "the largest value of the index is not the one noted");
+    if (index->int8 != NULL) TD_TRY(td__int8_check(index->int8, index, err));
+    else TD_TRY(check_unused(index, err));
+done:
+    return status;
+}
+
 static void describe(const td_index *index, td_index_info *info)
 {
-    info->bytes = floats_of(index) * sizeof *index->panels;
+    info->prefilter = index->int8 != NULL ? TD_PREFILTER_INT8 : TD_PREFILTER_NONE;
+    info->bytes = index->int8 == NULL ? floats_of(index) * sizeof *index->panels
+                                      : index->count * index->dim * sizeof *index->rows
+                                            + td__int8_bytes(index->int8, index->count);
 }
 
 const td__index_class td__index_exact = {
@@ -91,5 +155,6 @@ const td__index_class td__index_exact = {
     .clear = clear,
     .check = check,
     .describe = describe,
+    .save = save,
     .load = load,
 };

@@ -7,6 +7,7 @@
  * through all items. Few queries go through the items together: a worker takes spans of panels, and
  * each query's finds are merged. The k best are one and the same set however they are found
  * (kernel/topk.h), so both ways give the same bits. */
+#include "index/filter.h"
 #include "index/scan.h"
 
 #include "base/memory.h"
@@ -26,6 +27,7 @@ struct td_searcher {
     const td_index *index;
     td_context *context;
     td__scanner *scanners; /* [threads] */
+    td__filter *filters;   /* [threads], for an index with int8 items */
     uint64_t *keys;        /* [threads, block, capacity] */
     float *packed;         /* [threads, dim, TD__PANEL], for an index that keeps no panels */
     uint32_t *exclude;     /* sorted copies, if the caller's were not sorted */
@@ -36,6 +38,7 @@ struct td_searcher {
 typedef struct search_call {
     td__scan scan;
     td__scanner *scanners;
+    td__filter *filters; /* or NULL: no filter */
     uint64_t queries;
     uint32_t block;    /* queries of a block */
     uint64_t capacity; /* keys of a query */
@@ -65,6 +68,9 @@ td_status td_searcher_create(td_searcher **out, const td_index *index, td_error 
             searcher->scanners[w].packed = searcher->packed + w * floats;
         }
     }
+    if (index->int8 != NULL) {
+        TD_TRY(td__filters_create(&searcher->filters, index, searcher->scanners, threads, err));
+    }
     if (index->kind->scratch_create != NULL) {
         TD_TRY(index->kind->scratch_create(&searcher->scratch, index, err));
     }
@@ -79,6 +85,7 @@ done:
 void td_searcher_free(td_searcher *searcher)
 {
     if (searcher == NULL) return;
+    td__filters_free(searcher->filters, searcher->index);
     td__free(searcher->context, searcher->scanners);
     td__free(searcher->context, searcher->keys);
     td__free(searcher->context, searcher->packed);
@@ -194,14 +201,39 @@ static uint32_t block_size(const search_call *call, uint64_t first)
     return left < call->block ? (uint32_t)left : call->block;
 }
 
+/* One worker's share: some queries, all or some of the items. */
+
+static void start(search_call *call, uint32_t worker, uint64_t first, uint32_t count)
+{
+    td__scanner_start(&call->scanners[worker], &call->scan, first, count, call->capacity);
+    if (call->filters != NULL) td__filter_start(&call->filters[worker], &call->scan, first, count);
+}
+
+static void run(search_call *call, uint32_t worker, uint64_t first, uint32_t count, uint64_t panel,
+                uint64_t panel_end)
+{
+    const td__scan *scan = &call->scan;
+    if (call->filters == NULL) {
+        td__scanner_run(&call->scanners[worker], scan, first, count, panel, panel_end);
+    } else {
+        td__filter_run(&call->filters[worker], scan, first, count, panel, panel_end);
+    }
+}
+
+static void end(search_call *call, uint32_t worker, uint64_t first, uint32_t count)
+{
+    if (call->filters != NULL) td__filter_end(&call->filters[worker], &call->scan, first, count);
+}
+
 static void search_block(void *state, uint64_t block, uint32_t worker)
 {
     search_call *call = state;
     td__scanner *scanner = &call->scanners[worker];
     uint64_t first = block * call->block;
     uint32_t count = block_size(call, first);
-    td__scanner_start(scanner, &call->scan, first, count, call->capacity);
-    td__scanner_run(scanner, &call->scan, first, count, 0, td__panel_count(call->scan.index->count));
+    start(call, worker, first, count);
+    run(call, worker, first, count, 0, td__panel_count(call->scan.index->count));
+    end(call, worker, first, count);
     for (uint32_t i = 0; i < count; i++) {
         td__scan_finish(&call->scan, &scanner->top[i], first + i, call->hits, call->counts);
     }
@@ -211,8 +243,8 @@ static void search_span(void *state, uint64_t block, uint32_t worker)
 {
     search_call *call = state;
     uint64_t panels = td__panel_count(call->scan.index->count), panel = block * call->span;
-    uint64_t end = panels - panel < call->span ? panels : panel + call->span;
-    td__scanner_run(&call->scanners[worker], &call->scan, call->first, call->count, panel, end);
+    uint64_t panel_end = panels - panel < call->span ? panels : panel + call->span;
+    run(call, worker, call->first, call->count, panel, panel_end);
 }
 
 static void merge(search_call *call, uint32_t workers)
@@ -232,11 +264,10 @@ static void search_few(search_call *call, td_context *context, uint32_t workers)
 {
     uint64_t panels = td__panel_count(call->scan.index->count);
     uint64_t panel_work = (uint64_t)call->count * call->scan.heads * call->scan.index->dim * TD__PANEL;
-    call->span = SPAN_WORK / panel_work + 1;
-    for (uint32_t w = 0; w < workers; w++) {
-        td__scanner_start(&call->scanners[w], &call->scan, call->first, call->count, call->capacity);
-    }
+    call->span = td__block_count(SPAN_WORK / panel_work + 1, TD__INT8_BLOCK) * TD__INT8_BLOCK;
+    for (uint32_t w = 0; w < workers; w++) start(call, w, call->first, call->count);
     td__parallel_for(context, td__block_count(panels, call->span), search_span, call);
+    for (uint32_t w = 0; w < workers; w++) end(call, w, call->first, call->count);
     merge(call, workers);
 }
 
@@ -263,7 +294,8 @@ static td_status prepare(td_searcher *searcher, search_call *call, td_error *err
     uint64_t k = call->scan.search->k < index->count ? call->scan.search->k : index->count;
     call->capacity = td__topk_capacity(k, index->count);
     uint64_t fit = KEYS_MAX / call->capacity;
-    call->block = fit >= TD__QUERY_BLOCK ? TD__QUERY_BLOCK : fit == 0 ? 1 : (uint32_t)fit;
+    uint32_t most = call->filters == NULL ? TD__QUERY_BLOCK : td__filter_queries(call->scan.heads);
+    call->block = fit >= most ? most : fit == 0 ? 1 : (uint32_t)fit;
     uint64_t blocks = td__block_count(call->queries, call->block); /* all of about one size */
     if (blocks > 0) call->block = (uint32_t)td__block_count(call->queries, blocks);
     uint64_t keys = call->block * call->capacity;
@@ -283,6 +315,7 @@ td_status td_searcher_search(td_searcher *searcher, const td_vectors *queries,
         .scan = {.index = index, .kernels = searcher->context->kernels, .queries = queries->data,
                  .heads = td__heads(queries), .search = search, .exclude = search->exclude},
         .scanners = searcher->scanners,
+        .filters = searcher->filters,
         .queries = queries->rows,
         .hits = hits,
         .counts = counts,
