@@ -5,16 +5,19 @@
  *
  *     bench_search [--items N] [--dim D] [--spread S] [--k K] [--queries Q] [--vectors ITEMS USERS]
  *                  [--batches 1,64,256,512] [--threads N] [--kernel NAME] [--rounds N] [--json]
+ *                  [--processor]
  *
  * Vectors come from two_tower.h or from files. A batch is one call; calls go through the queries in
- * turn. "tile" is the micro-kernel alone, on items that stay in the cache. With --json, one line a
+ * turn. --processor: on a shared machine, seconds of the processor in place of those of the clock, for
+ * one thread. "tile" is the micro-kernel alone, on items that stay in the cache. With --json, one line a
  * case: bytes are those of the format that is read, operations 2 N D a query whatever is skipped. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "index/int8_items.h"
+#include "kernel/int8.h"
+#include "kernel/kernel.h"
 #include "measure.h"
 #include "peak.h"
 #include "two_tower.h"
@@ -27,6 +30,7 @@ typedef struct setup {
     uint32_t k, rounds, batches[BATCHES_MAX], batch_count;
     const char *item_file, *user_file;
     bool json;
+    double (*now)(void);
 } setup;
 
 /* An index and the times of each batch. */
@@ -120,9 +124,9 @@ static void sample_batch(bench *b, uint32_t n)
     td_search search = {.k = b->what.k};
     for (int i = 0; i < FORMATS; i++) {
         format *f = &b->formats[i];
-        double start = bench_now();
+        double start = b->what.now();
         must(td_searcher_search(f->searcher, &part, &search, b->hits[i], b->counts, &err), "search");
-        bench_add(&f->times[n], bench_now() - start);
+        bench_add(&f->times[n], b->what.now() - start);
     }
     b->next += batch;
     if (memcmp(b->hits[FP32], b->hits[INT8], batch * b->what.k * sizeof(td_hit)) != 0) {
@@ -131,29 +135,46 @@ static void sample_batch(bench *b, uint32_t n)
     }
 }
 
+/* Operands of the micro-kernels; what they hold is of no matter, but no float is denormal. */
+typedef struct tiles {
+    float *rows, *panel, *scores;
+    uint8_t *bytes;
+    td__int8_rows int8_rows;
+    td__int8_limits limits;
+} tiles;
+
+static tiles make_tiles(const bench *b)
+{
+    td_context *context = b->context;
+    uint32_t dim = (b->items.dim + TD__INT8_STEP - 1) / TD__INT8_STEP * TD__INT8_STEP;
+    int32_t *lows = room(context, TILE_ROWS, sizeof *lows);
+    for (int r = 0; r < TILE_ROWS; r++) lows[r] = INT32_MAX;
+    tiles t = {.rows = room(context, (uint64_t)TILE_ROWS * dim, sizeof(float)),
+               .panel = room(context, (uint64_t)TD__PANEL * dim, sizeof(float)),
+               .scores = room(context, (uint64_t)TILE_ROWS * TD__PANEL, sizeof(float)),
+               .bytes = room(context, (uint64_t)TD__PANEL * dim, 1),
+               .limits = {.lows = lows, .above_low = room(context, TILE_ROWS, sizeof(uint64_t))}};
+    t.int8_rows = (td__int8_rows){
+        .values = room(context, TILE_ROWS, dim),
+        .starts = room(context, (uint64_t)TILE_ROWS * td__int8_words(dim), sizeof(int32_t)),
+        .count = TILE_ROWS,
+        .dim = dim};
+    memset(t.bytes, TD__INT8_ZERO, (size_t)TD__PANEL * dim);
+    return t;
+}
+
 /* The micro-kernels on one panel, one thread. */
-static void sample_tiles(bench *b, const float *panel, float *scores)
+static void sample_tiles(bench *b, const tiles *t)
 {
     const td__kernels *kernels = b->context->kernels;
-    const td__int8 *int8 = b->formats[INT8].index->int8;
-    static int32_t limits[TILE_ROWS];
-    static uint64_t masks[TILE_ROWS];
-    td__int8_rows rows = {.values = room(b->context, TILE_ROWS, int8->dim),
-                          .starts = room(b->context, TILE_ROWS, 4 * td__int8_words(int8->dim)),
-                          .count = TILE_ROWS, .dim = int8->dim};
-    for (int r = 0; r < TILE_ROWS; r++) limits[r] = INT32_MAX;
-    double start = bench_now();
+    double start = b->what.now();
+    for (int i = 0; i < TILE_REPEATS; i++) kernels->int8->compare(&t->int8_rows, t->bytes, &t->limits);
+    bench_add(&b->formats[INT8].tile, b->what.now() - start);
+    start = b->what.now();
     for (int i = 0; i < TILE_REPEATS; i++) {
-        kernels->int8->above(&rows, td__int8_panel(int8, 0), limits, masks);
+        kernels->score_panel(t->rows, TILE_ROWS, t->panel, b->items.dim, NULL, t->scores);
     }
-    bench_add(&b->formats[INT8].tile, bench_now() - start);
-    start = bench_now();
-    for (int i = 0; i < TILE_REPEATS; i++) {
-        kernels->score_panel(b->users.data, TILE_ROWS, panel, b->items.dim, NULL, scores);
-    }
-    bench_add(&b->formats[FP32].tile, bench_now() - start);
-    td__free(b->context, (void *)rows.values);
-    td__free(b->context, (void *)rows.starts);
+    bench_add(&b->formats[FP32].tile, b->what.now() - start);
 }
 
 static double larger(double a, double b)
@@ -165,16 +186,15 @@ static void run(bench *b)
 {
     uint64_t floats = READ_FLOATS * (uint64_t)td_context_threads(b->context);
     float *array = room(b->context, floats, sizeof *array);
-    float *scores = room(b->context, (uint64_t)TILE_ROWS * TD__PANEL, sizeof *scores);
+    tiles t = make_tiles(b);
     for (uint32_t round = 0; round < b->what.rounds; round++) {
         b->fma = larger(b->fma, bench_fma_rate(b->context));
         b->bytes = larger(b->bytes, bench_int8_rate(b->context));
         b->reading = larger(b->reading, bench_read_rate(b->context, array, floats));
-        sample_tiles(b, td__index_panel(b->formats[FP32].index, 0), scores);
+        sample_tiles(b, &t);
         for (uint32_t n = 0; n < b->what.batch_count; n++) sample_batch(b, n);
     }
     td__free(b->context, array);
-    td__free(b->context, scores);
 }
 
 /* --- reporting */
@@ -258,6 +278,11 @@ static void read_arguments(setup *s, int count, char **arguments)
             s->json = true;
             continue;
         }
+        if (strcmp(name, "--processor") == 0) {
+            s->now = bench_processor;
+            s->threads.threads = 1;
+            continue;
+        }
         i++;
         if (strcmp(name, "--items") == 0) s->shape.items = strtoull(value, NULL, 10);
         else if (strcmp(name, "--dim") == 0) s->shape.dim = (uint32_t)strtoul(value, NULL, 10);
@@ -282,7 +307,7 @@ int main(int count, char **arguments)
 {
     static bench b = {.what = {.shape = {.items = 1000000, .users = 2048, .dim = 128, .spread = 0.15,
                                          .gap = 0.3, .seed = 1},
-                               .k = 10, .rounds = 5, .batches = {1, 64, 256, 512}, .batch_count = 4},
+                               .k = 10, .rounds = 5, .now = bench_now, .batches = {1, 64, 256, 512}, .batch_count = 4},
                       .formats = {{.name = "fp32", .bytes_per_number = 4},
                                   {.name = "int8", .bytes_per_number = 1}}};
     uint64_t largest = 1;
@@ -293,7 +318,7 @@ int main(int count, char **arguments)
     for (uint32_t n = 0; n < b.what.batch_count; n++) {
         if (b.what.batches[n] > largest) largest = b.what.batches[n];
     }
-    if (largest > b.users.rows || b.users.rows < TILE_ROWS) {
+    if (largest > b.users.rows) {
         fprintf(stderr, "bench_search: too few queries\n");
         return 2;
     }

@@ -16,6 +16,7 @@ typedef struct bench_times {
 } bench_times;
 
 double bench_now(void); /* seconds of a clock that only goes forward */
+double bench_processor(void); /* seconds that all threads of this process have run */
 void bench_pause(double seconds);
 void bench_add(bench_times *times, double seconds);
 double bench_best(const bench_times *times); /* 0 without runs */

@@ -170,7 +170,7 @@ static void count_chunk(td_factorized_topk *metric, const td_vectors *queries,
         if (isnan(metric->own[i])) metric->own[i] = INFINITY;
         atomic_init(&metric->higher[i], 0);
     }
-    td__count_greater(metric->index, queries, metric->own, metric->higher);
+    td__count_greater(metric->searcher, queries, metric->own, metric->higher);
     for (uint64_t i = 0; i < queries->rows; i++) {
         const float *query = queries->data + i * heads * dim;
         uint64_t higher = UINT64_MAX;

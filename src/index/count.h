@@ -8,10 +8,10 @@
 
 #include "index/index.h"
 
-/* Add to counts[q] the number of items whose score for query q is strictly greater than
- * thresholds[q], which must not be NaN. Scores without a value (NaN) count as greater. Allocates
- * nothing; shares the work among the context's threads. */
-void td__count_greater(const td_index *index, const td_vectors *queries, const float *thresholds,
+/* Add to counts[q] the number of items of the searcher's index whose score for query q is strictly
+ * greater than thresholds[q], which must not be NaN. Scores without a value (NaN) count as greater.
+ * Allocates nothing; shares the work among the context's threads. */
+void td__count_greater(td_searcher *searcher, const td_vectors *queries, const float *thresholds,
                        atomic_uint_fast64_t *counts);
 
 /* Can a score of this query [heads, dim] overflow? If not, all its scores are finite. */

@@ -8,6 +8,7 @@
 #include <float.h>
 
 #include "base/memory.h"
+#include "base/pool.h"
 #include "base/poison.h"
 
 enum { WHOLE_MAX = 64, LINE = 64, PREFETCH_MAX = 1024 };
@@ -82,24 +83,47 @@ static td__int8_bias bias_of_block(const td__scan *scan, uint64_t block)
     return found;
 }
 
-void td__filter_start(td__filter *filter, const td__scan *scan, uint64_t first, uint32_t count)
+static void begin(td__filter *filter, const td__scan *scan)
 {
-    const td_index *index = scan->index;
     filter->active_count = 0;
     filter->whole = 0;
     filter->whole_next = 1;
     filter->bias = bias_of_all(scan);
+    filter->greater = NULL;
+}
+
+/* Query `query` of the scan is number i of the block. */
+static void activate(td__filter *filter, const td__scan *scan, uint64_t query, uint32_t i)
+{
+    const td_index *index = scan->index;
+    uint32_t row = filter->active_count * scan->heads;
+    const float *vector = scan->queries + query * scan->heads * index->dim;
+    filter->active[filter->active_count++] = i;
+    for (uint32_t h = 0; h < scan->heads; h++, row++, vector += index->dim) {
+        filter->queries[row] = td__int8_query_make(
+            index->int8, vector, index->dim, filter->bias.magnitude, row_values(filter, scan, row),
+            row_starts(filter, scan, row));
+    }
+}
+
+void td__filter_start(td__filter *filter, const td__scan *scan, uint64_t first, uint32_t count)
+{
+    begin(filter, scan);
     for (uint32_t i = 0; i < count; i++) {
         filter->waiting[i].count = 0;
-        if (filter->scanner->top[i].k == 0) continue;
-        uint32_t row = filter->active_count * scan->heads;
-        const float *vector = scan->queries + (first + i) * scan->heads * index->dim;
-        filter->active[filter->active_count++] = i;
-        for (uint32_t h = 0; h < scan->heads; h++, row++, vector += index->dim) {
-            filter->queries[row] = td__int8_query_make(
-                index->int8, vector, index->dim, filter->bias.magnitude,
-                row_values(filter, scan, row), row_starts(filter, scan, row));
-        }
+        if (filter->scanner->top[i].k > 0) activate(filter, scan, first + i, i);
+    }
+}
+
+void td__filter_start_counting(td__filter *filter, const td__scan *scan, uint64_t first, uint32_t count,
+                               const float *thresholds, uint64_t *greater)
+{
+    begin(filter, scan);
+    filter->greater = greater;
+    for (uint32_t i = 0; i < count; i++) {
+        filter->waiting[i].count = 0;
+        filter->scanner->thresholds[i] = thresholds[i];
+        activate(filter, scan, first + i, i);
     }
 }
 
@@ -133,12 +157,24 @@ static void set_limits(td__filter *filter, const td__scan *scan, uint32_t a, uin
     const td__int8_block *bounds = &scan->index->int8->bounds[block];
     float threshold = filter->scanner->thresholds[filter->active[a]];
     for (uint32_t row = a * scan->heads; row < (a + 1) * scan->heads; row++) {
-        filter->limits[row] =
-            td__int8_limit(&filter->queries[row], bounds, threshold, filter->block_bias);
+        const td__int8_query *query = &filter->queries[row];
+        filter->lows[row] = td__int8_limit(query, bounds, threshold, filter->block_bias);
+        if (filter->greater == NULL) continue;
+        filter->highs[row] = td__int8_high_limit(query, bounds, threshold);
     }
 }
 
 /* --- scoring what passed */
+
+/* A score of a query. One without a value counts as greater than all. */
+static void take(td__filter *filter, uint32_t i, float score, uint32_t position)
+{
+    if (filter->greater == NULL) {
+        td__topk_push(&filter->scanner->top[i], td__key_make(score, position));
+    } else {
+        filter->greater[i] += !(score <= filter->scanner->thresholds[i]);
+    }
+}
 
 static void score_waiting(td__filter *filter, const td__scan *scan, uint64_t first, uint32_t i)
 {
@@ -159,12 +195,11 @@ static void score_waiting(td__filter *filter, const td__scan *scan, uint64_t fir
             best[j] = scores[j] > best[j] || isnan(best[j]) ? scores[j] : best[j];
         }
     }
-    td__topk *top = &filter->scanner->top[i];
     for (uint32_t j = 0; j < waiting->count; j++) {
-        td__topk_push(top, td__key_make(best[j], waiting->positions[j]));
+        take(filter, i, best[j], waiting->positions[j]);
     }
     waiting->count = 0;
-    filter->scanner->thresholds[i] = top->threshold;
+    if (filter->greater == NULL) filter->scanner->thresholds[i] = filter->scanner->top[i].threshold;
 }
 
 static void prefetch_row(const td_index *index, uint32_t position)
@@ -189,7 +224,7 @@ static void pass(td__filter *filter, const td__scan *scan, uint64_t first, uint3
         waiting->positions[waiting->count++] = position;
         if (waiting->count < TD__ROWS) continue;
         score_waiting(filter, scan, first, i);
-        set_limits(filter, scan, a, panel / TD__INT8_BLOCK);
+        if (filter->greater == NULL) set_limits(filter, scan, a, panel / TD__INT8_BLOCK);
     }
 }
 
@@ -206,21 +241,50 @@ static uint64_t open_slots(const td__scan *scan, uint64_t panel)
     return open;
 }
 
+/* Masks of all rows. */
+static void multiply_panel(td__filter *filter, const td__scan *scan, uint64_t panel)
+{
+    const td__int8 *int8 = scan->index->int8;
+    const uint8_t *items = td__int8_panel(int8, panel);
+    uint32_t total = filter->active_count * scan->heads;
+    uint32_t parts = (uint32_t)td__block_count(total, TD__TILE_ROWS), words = td__int8_words(int8->dim);
+    size_t bytes = (size_t)int8->dim * TD__PANEL;
+    bool last = (panel + 1) * TD__PANEL >= scan->index->count;
+    for (uint32_t i = 0; i < parts; i++) {
+        uint32_t first = i * TD__TILE_ROWS, left = total - first;
+        td__int8_rows rows = {.values = filter->values + (size_t)first * int8->dim,
+                              .starts = filter->starts + (size_t)first * words,
+                              .count = left < TD__TILE_ROWS ? left : TD__TILE_ROWS,
+                              .dim = int8->dim};
+        td__int8_limits limits = {.lows = filter->lows + first,
+                                  .highs = filter->greater == NULL ? NULL : filter->highs + first,
+                                  .above_low = filter->may + first,
+                                  .above_high = filter->must + first};
+        if (!last) td__prefetch_part(items + bytes, bytes, i, parts);
+        scan->kernels->int8->compare(&rows, items, &limits);
+    }
+}
+
+static uint64_t of_any_head(const uint64_t *masks, uint32_t a, uint32_t heads)
+{
+    uint64_t mask = masks[a * heads];
+    for (uint32_t h = 1; h < heads; h++) mask |= masks[a * heads + h];
+    return mask;
+}
+
 static void filter_panel(td__filter *filter, const td__scan *scan, uint64_t first, uint64_t panel,
                          uint64_t open)
 {
-    const td__int8 *int8 = scan->index->int8;
-    uint32_t heads = scan->heads;
-    td__int8_rows rows = {.values = filter->values,
-                          .starts = filter->starts,
-                          .count = filter->active_count * heads,
-                          .dim = int8->dim};
-    scan->kernels->int8->above(&rows, td__int8_panel(int8, panel), filter->limits, filter->masks);
+    multiply_panel(filter, scan, panel);
     for (uint32_t a = 0; a < filter->active_count; a++) {
-        uint64_t mask = filter->masks[a * heads];
-        for (uint32_t h = 1; h < heads; h++) mask |= filter->masks[a * heads + h];
-        mask &= open;
-        if (mask != 0) pass(filter, scan, first, a, mask, panel);
+        uint64_t mask = of_any_head(filter->may, a, scan->heads) & open;
+        if (mask == 0) continue;
+        if (filter->greater != NULL) {
+            uint64_t sure = of_any_head(filter->must, a, scan->heads) & open;
+            filter->greater[filter->active[a]] += (uint32_t)__builtin_popcountll(sure);
+            mask &= ~sure;
+        }
+        pass(filter, scan, first, a, mask, panel);
     }
 }
 
@@ -248,14 +312,16 @@ static float below(float threshold)
 static void offer_whole(td__filter *filter, const td__scan *scan, uint64_t query, uint32_t i,
                         uint64_t mask, const float *scores, uint64_t panel)
 {
-    td__topk *top = &filter->scanner->top[i];
+    if (filter->greater != NULL) {
+        filter->greater[i] += (uint32_t)__builtin_popcountll(mask);
+        return;
+    }
     for (; mask != 0; mask &= mask - 1) {
         uint32_t column = (uint32_t)__builtin_ctzll(mask);
         uint32_t position = scan->index->int8->positions[panel * TD__PANEL + column];
-        if (td__scan_excludes(scan, query, position)) continue;
-        td__topk_push(top, td__key_make(scores[column], position));
+        if (!td__scan_excludes(scan, query, position)) take(filter, i, scores[column], position);
     }
-    filter->scanner->thresholds[i] = top->threshold;
+    filter->scanner->thresholds[i] = filter->scanner->top[i].threshold;
 }
 
 static void score_panel(td__filter *filter, const td__scan *scan, uint64_t first, uint32_t count,
@@ -271,11 +337,14 @@ static void score_panel(td__filter *filter, const td__scan *scan, uint64_t first
         scan->kernels->score_panel(rows, queries * heads, scanner->packed, dim, scanner->bias,
                                    scanner->scores);
         if (heads > 1) td__best_of_heads(scanner->scores, queries, heads);
-        for (uint32_t q = 0; q < queries; q++) floors[q] = below(scanner->thresholds[i + q]);
+        for (uint32_t q = 0; q < queries; q++) {
+            float threshold = scanner->thresholds[i + q];
+            floors[q] = filter->greater == NULL ? below(threshold) : threshold;
+        }
         scan->kernels->above(scanner->scores, queries, floors, scanner->masks);
         for (uint32_t q = 0; q < queries; q++) {
             uint64_t mask = scanner->masks[q] & open;
-            if (mask == 0 || scanner->top[i + q].k == 0) continue;
+            if (mask == 0 || (filter->greater == NULL && scanner->top[i + q].k == 0)) continue;
             offer_whole(filter, scan, first + i + q, i + q, mask,
                         scanner->scores + (size_t)q * TD__PANEL, panel);
         }

@@ -7,6 +7,7 @@
  * drops nearly all the rest, and only what passes it is looked up in the query's exclusions. */
 #include "index/scan.h"
 
+#include "base/pool.h"
 #include "base/poison.h"
 
 void td__scanner_start(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count,
@@ -106,12 +107,8 @@ static void collect_tile(td__scanner *scanner, const td__scan *scan, uint64_t fi
     }
 }
 
-/* The panel's items: packed for good, or now, those of the open columns. What the others hold is of
- * no matter but finite. */
-static const float *panel_items(td__scanner *scanner, const td__scan *scan, uint64_t panel,
-                                uint64_t open)
+const float *td__panel_items(td__scanner *scanner, const td_index *index, uint64_t panel, uint64_t open)
 {
-    const td_index *index = scan->index;
     if (index->rows == NULL) return td__index_panel(index, panel);
     for (; open != 0; open &= open - 1) {
         uint32_t column = (uint32_t)__builtin_ctzll(open);
@@ -126,14 +123,20 @@ void td__scanner_run(td__scanner *scanner, const td__scan *scan, uint64_t first,
                      uint64_t panel, uint64_t panel_end)
 {
     uint32_t dim = scan->index->dim, heads = scan->heads, tile = td__tile_queries(heads);
+    uint32_t tiles = (uint32_t)td__block_count(count, tile);
+    size_t bytes = (size_t)dim * TD__PANEL * sizeof *scan->index->panels;
     for (; panel < panel_end; panel++) {
         uint64_t open = open_columns(scan, panel);
         if (open == 0) continue;
-        const float *items = panel_items(scanner, scan, panel, open);
+        const float *items = td__panel_items(scanner, scan->index, panel, open);
         const float *bias = panel_bias(scanner, scan, panel);
+        const float *next = items == scanner->packed || panel + 1 == panel_end
+                                ? NULL
+                                : items + bytes / sizeof *items;
         for (uint32_t i = 0; i < count; i += tile) {
             uint32_t queries = count - i < tile ? count - i : tile;
             const float *rows = scan->queries + (first + i) * heads * dim;
+            if (next != NULL) td__prefetch_part(next, bytes, i / tile, tiles);
             scan->kernels->score_panel(rows, queries * heads, items, dim, bias, scanner->scores);
             if (heads > 1) td__best_of_heads(scanner->scores, queries, heads);
             collect_tile(scanner, scan, first, i, queries, panel, open);

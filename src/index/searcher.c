@@ -94,6 +94,11 @@ void td_searcher_free(td_searcher *searcher)
     td__free(searcher->context, searcher);
 }
 
+td__workers td__searcher_workers(td_searcher *searcher)
+{
+    return (td__workers){searcher->index, searcher->scanners, searcher->filters};
+}
+
 /* --- is the request sound? */
 
 static const td_option effort_rows[] = {

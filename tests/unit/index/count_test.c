@@ -17,6 +17,16 @@ static td_index *make_index(td_context *context, const float *vectors, uint64_t 
     return index;
 }
 
+static void count(const td_index *index, const td_vectors *queries, const float *thresholds,
+                  atomic_uint_fast64_t *found)
+{
+    td_error err = {0};
+    td_searcher *searcher;
+    assert_ok(td_searcher_create(&searcher, index, &err));
+    td__count_greater(searcher, queries, thresholds, found);
+    td_searcher_free(searcher);
+}
+
 static void counts_what_scores_strictly_higher(void **state)
 {
     (void)state;
@@ -37,7 +47,7 @@ static void counts_what_scores_strictly_higher(void **state)
                 thresholds[i] = own ? td__index_score(index, queries + i * DIM, item) : 0.25f;
                 atomic_init(&found[i], 1000); /* added to, not set */
             }
-            td__count_greater(index, &q, thresholds, found);
+            count(index, &q, thresholds, found);
             for (uint64_t i = 0; i < rows[r]; i++) {
                 uint64_t expected = 1000;
                 for (uint32_t c = 0; c < counts[n]; c++) {
@@ -72,8 +82,8 @@ static void a_tree_counts_as_its_exact_twin(void **state)
                 atomic_init(&found[0][i], 0);
                 atomic_init(&found[1][i], 0);
             }
-            td__count_greater(exact, &q, thresholds, found[0]);
-            td__count_greater(tree, &q, thresholds, found[1]);
+            count(exact, &q, thresholds, found[0]);
+            count(tree, &q, thresholds, found[1]);
             for (int i = 0; i < 30; i++) {
                 assert_int_equal(atomic_load(&found[0][i]), atomic_load(&found[1][i]));
             }

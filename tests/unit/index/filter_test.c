@@ -1,9 +1,10 @@
-/* filter_test.c -- the search with a filter gives the bits of the search without, whatever the data. */
+/* filter_test.c -- the search with a filter finds and counts the same, to the bit, as the search without. */
 #include "support/test.h"
 
 #include <float.h>
 #include <math.h>
 
+#include "index/count.h"
 #include "index/filter.h"
 #include "kernel/kernel.h"
 
@@ -257,6 +258,61 @@ static void requests_of_all_kinds(void **state)
     }
 }
 
+/* --- counting */
+
+enum { COUNTED = 40 };
+
+/* Scores of items, numbers between and far outside. */
+static void choose_thresholds(const pair *p, const td_vectors *queries, float *thresholds)
+{
+    uint32_t width = queries->heads * queries->dim;
+    for (uint32_t q = 0; q < queries->rows; q++) {
+        uint32_t item = (uint32_t)(q * 37 % td_index_count(p->with));
+        float own = td__index_score(p->without, queries->data + (size_t)q * width, item);
+        const float choices[] = {own, own, own / 2, 0.0f, -fabsf(own), INFINITY, -INFINITY, FLT_MAX};
+        thresholds[q] = isnan(choices[q % 8]) ? 0.0f : choices[q % 8];
+    }
+}
+
+static void compare_counts(shape item_shape, shape query_shape, uint64_t rows, uint32_t heads)
+{
+    enum { DIM = 24 };
+    td_vectors items = {.data = shaped(1, rows, DIM, item_shape), .rows = rows, .dim = DIM};
+    td_vectors queries = {.rows = COUNTED, .dim = DIM, .heads = heads};
+    queries.data = shaped(2, COUNTED * heads, DIM, query_shape);
+    float thresholds[COUNTED];
+    atomic_uint_fast64_t plain[COUNTED], filtered[COUNTED];
+    pair p = make_pair(2, &items);
+    choose_thresholds(&p, &queries, thresholds);
+    for (int q = 0; q < COUNTED; q++) {
+        atomic_init(&plain[q], 5);
+        atomic_init(&filtered[q], 5);
+    }
+    td__count_greater(p.plain, &queries, thresholds, plain);
+    td__count_greater(p.filtered, &queries, thresholds, filtered);
+    for (int q = 0; q < COUNTED; q++) {
+        uint64_t a = atomic_load(&plain[q]), b = atomic_load(&filtered[q]);
+        if (a == b) continue;
+        fail_msg("items of shape %d, queries of %d, %u heads, query %d: %llu above %a, not %llu",
+                 item_shape, query_shape, heads, q, (unsigned long long)b, (double)thresholds[q],
+                 (unsigned long long)a);
+    }
+    free_pair(&p);
+    free((float *)items.data);
+    free((float *)queries.data);
+}
+
+static void counts_are_the_same(void **state)
+{
+    (void)state;
+    for (shape i = 0; i < SHAPES; i++) {
+        for (shape q = 0; q < SHAPES; q++) {
+            compare_counts(i, q, 1 + (i * 97 + q * 13) % 1500, 1 + (i + q) % 3);
+        }
+    }
+    compare_counts(SKEWED, NORMAL, 200000, 1); /* several spans */
+}
+
 static void same_bits_for_any_threads_and_kernels(void **state)
 {
     (void)state;
@@ -328,6 +384,7 @@ int main(void)
         cmocka_unit_test(all_counts_and_all_k),
         cmocka_unit_test(many_queries_in_every_grouping),
         cmocka_unit_test(requests_of_all_kinds),
+        cmocka_unit_test(counts_are_the_same),
         cmocka_unit_test(same_bits_for_any_threads_and_kernels),
         cmocka_unit_test(survives_every_failed_allocation),
     };
