@@ -4,7 +4,7 @@
  *                [--num-leaves N] [--dimensions-per-block N] [--anisotropic-eta W] [--rounds R]
  *                [--sweep]
  *
- * Vectors come from files (half of the users calibrate, half are measured) or from two_tower.h. One
+ * Vectors come from files (users calibrate and are measured in turn) or from two_tower.h. One
  * query a call, one thread. Times are those of the processor, not of the clock: the machine may be
  * shared. Each query is searched in several rounds and its best time counts. Recall is by position, of
  * users that calibration has not seen. --sweep prints a grid of leaves and candidates instead of
@@ -76,6 +76,33 @@ static void make_vectors(const bench_setup *setup, bench_data *data)
     data->calibration.data += measured * shape.dim;
 }
 
+/* Users in turn to measure and to calibrate with: files are seldom in an order without meaning. */
+static void deal_users(bench_data *data)
+{
+    td_vectors all = data->users;
+    uint64_t measured = (all.rows + 1) / 2, width = all.dim * sizeof(float);
+    float *dealt = room(all.rows * width);
+    for (uint64_t u = 0; u < all.rows; u++) {
+        uint64_t to = u % 2 == 0 ? u / 2 : measured + u / 2;
+        memcpy(dealt + to * all.dim, all.data + u * all.dim, width);
+    }
+    data->users = (td_vectors){.data = dealt, .rows = measured, .dim = all.dim};
+    data->calibration = (td_vectors){.data = dealt + measured * all.dim, .rows = all.rows - measured,
+                                     .dim = all.dim};
+}
+
+/* At most `count` of them, in place. */
+static void keep_evenly(td_vectors *users, uint64_t count)
+{
+    if (users->rows <= count) return;
+    float *rows = (float *)users->data; /* ours: deal_users made it */
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t from = i * users->rows / count;
+        memmove(rows + i * users->dim, rows + from * users->dim, users->dim * sizeof *rows);
+    }
+    users->rows = count;
+}
+
 static void read_vectors(const bench_setup *setup, bench_data *data)
 {
     td_matrix *items, *users;
@@ -83,11 +110,8 @@ static void read_vectors(const bench_setup *setup, bench_data *data)
     must(td_matrix_read(&users, data->context, setup->user_file, &err), setup->user_file);
     data->items = td_matrix_vectors(items);
     data->users = td_matrix_vectors(users);
-    data->calibration = data->users;
-    data->users.rows /= 2;
-    data->calibration.data += data->users.rows * data->users.dim;
-    data->calibration.rows -= data->users.rows;
-    if (data->users.rows > setup->shape.users) data->users.rows = setup->shape.users;
+    deal_users(data);
+    keep_evenly(&data->users, setup->shape.users);
 }
 
 /* --- measuring */

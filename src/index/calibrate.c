@@ -1,12 +1,14 @@
 /* calibrate.c -- learning what a target recall takes.
  *
- * Serves: stage 7. In: a tree, vectors of real queries. Out: for some k and targets the cheapest number
- * of leaves and candidates that reached the target on those queries, with one standard error to spare.
+ * Serves: stage 7. In: a tree, vectors of real queries. Out: for some k and targets the cheapest reach
+ * and number of candidates that kept the target on those queries, with one standard error to spare.
  *
- * One walk through all leaves per query tells everything: at some numbers of leaves it is noted which
- * rank each of the true best has among the codes. With R candidates those with a rank below R are found
- * (what the last two stages of a search lose is too little to show). So the recall of every pair
- * (leaves, candidates) follows from one log, and no search is run for it. */
+ * One walk through all leaves per query tells everything. Wherever a search may stop it is noted how
+ * many scores are above those of the true best: with R candidates the true ones with fewer than R above
+ * are found (what the last two stages of a search lose is too little to show). The counts in bins that
+ * the candidates keep (candidates.h) tell that for every R at once, and also the threshold that a search
+ * for R candidates has there, and so whether it stops. So the recall of every pair (reach, candidates)
+ * follows from one walk, and no search is run for it. */
 #include <math.h>
 
 #include "base/clock.h"
@@ -18,8 +20,9 @@
 
 enum {
     QUERIES_MAX = 2000, /* more tell nothing new; they are taken evenly */
-    STEPS = 32,         /* numbers of leaves tried: from 1 to all, about evenly in their logarithm */
-    SIZES = 36,         /* numbers of candidates tried */
+    STEPS_MAX = 128,    /* places where a search of 2^20 leaves asks whether it may stop */
+    REACHES = 32,
+    SIZES = 36, /* numbers of candidates tried */
     CANDIDATES_MAX = 8192,
     K_MAX = 100,
     SLICE = 64 /* queries between two reports */
@@ -31,10 +34,27 @@ static const float targets[] = {0.5f,  0.7f,  0.8f,  0.85f, 0.9f,   0.925f, 0.95
 
 enum { KS = sizeof ks / sizeof ks[0], TARGETS = sizeof targets / sizeof targets[0] };
 
-/* How many of the first k true ones are found, k by k. */
-typedef struct counts {
-    uint8_t found[STEPS][KS][SIZES];
-} counts;
+/* What a query would find and take, for every reach and number of candidates. */
+typedef struct outcome {
+    uint8_t found[REACHES][KS][SIZES]; /* of the first k true ones */
+    float leaves[REACHES][SIZES];
+} outcome;
+
+/* One of the true best of a query. */
+typedef struct truth {
+    uint32_t rank; /* of its leaf */
+    int64_t score; /* of its code */
+} truth;
+
+/* What one thread needs besides scratch for searching. */
+typedef struct walker {
+    uint32_t *ranks; /* [leaves]: the rank of each */
+    truth truths[K_MAX];
+    uint32_t count; /* of truths */
+    uint32_t above[STEPS_MAX][K_MAX];
+    float distances[STEPS_MAX][SIZES];   /* of the next leaf */
+    uint64_t seen[REACHES][SIZES][2];    /* true ones that a head has found, as bits */
+} walker;
 
 typedef struct calibration {
     td_index *index;
@@ -42,25 +62,34 @@ typedef struct calibration {
     td_search search;
     uint64_t queries, spacing; /* query q is row q * spacing */
     uint32_t kinds;            /* of ks that the index has items for */
-    uint64_t leaves[STEPS];
+    uint32_t steps;
+    uint64_t leaves[STEPS_MAX];
     uint64_t sizes[SIZES];
+    uint32_t *slots;    /* [N]: of each position */
     td_hit *truth;      /* [queries, K_MAX] */
     uint32_t *truths;   /* number of them, [queries] */
     td__tree_scratch *scratch;
-    td_hit *ranked;     /* [threads, CANDIDATES_MAX] */
-    counts *log;        /* [queries] */
+    walker *walkers;    /* [threads] */
+    uint32_t walkers_count;
+    outcome *log;       /* [queries] */
     uint64_t first;     /* query of this slice */
     uint64_t most;      /* candidates kept */
 } calibration;
+
+static float reach_at(uint32_t i)
+{
+    return i == REACHES - 1 ? 1e9f : -1.0f + 0.2f * (float)i;
+}
 
 /* --- the log */
 
 static void choose_grid(calibration *work)
 {
-    double all = (double)work->index->tree->centers.count;
-    for (int i = 0; i < STEPS; i++) {
-        double leaves = ceil(exp(log(all) * i / (STEPS - 1)) - 1e-9);
-        work->leaves[i] = leaves > all ? (uint64_t)all : (uint64_t)leaves;
+    uint64_t all = work->index->tree->centers.count;
+    for (uint64_t leaves = 0; leaves < all; work->steps++) {
+        leaves = td__tree_next(leaves);
+        if (leaves > all) leaves = all;
+        work->leaves[work->steps] = leaves;
     }
     for (int i = 0; i < SIZES; i++) {
         double candidates = ceil(pow(CANDIDATES_MAX, (i + 8.0) / (SIZES + 7)) - 1e-9);
@@ -68,87 +97,123 @@ static void choose_grid(calibration *work)
     }
 }
 
-/* The true ones of a query, to be found by position: open addressing, at most half full. */
-enum { SLOTS = 256 };
-
-typedef struct truth_table {
-    uint32_t positions[SLOTS]; /* TD_NONE: empty */
-    uint32_t ranks[SLOTS];
-} truth_table;
-
-static uint32_t slot_of(const truth_table *table, uint32_t position)
+static uint32_t leaf_of(const td__tree *tree, uint32_t slot)
 {
-    uint32_t slot = (position * UINT32_C(2654435769)) >> 24;
-    while (table->positions[slot] != TD_NONE && table->positions[slot] != position) {
-        slot = (slot + 1) % SLOTS;
+    uint32_t group = slot / TD__GROUP, low = 0, high = tree->centers.count - 1;
+    while (low < high) {
+        uint32_t middle = low + (high - low + 1) / 2;
+        if (tree->first[middle] <= group) low = middle;
+        else high = middle - 1;
     }
-    return slot;
+    return low;
 }
 
-static void fill_table(truth_table *table, const calibration *work, uint64_t query)
-{
-    const td_hit *truth = work->truth + query * work->search.k;
-    memset(table->positions, 0xFF, sizeof table->positions);
-    for (uint32_t j = 0; j < work->truths[query]; j++) {
-        uint32_t slot = slot_of(table, truth[j].position);
-        table->positions[slot] = truth[j].position;
-        table->ranks[slot] = j;
-    }
-}
-
-/* Rank of each true one among the candidates so far, if better than what another head had. */
-static void note_ranks(const calibration *work, const truth_table *table, uint32_t worker,
-                       uint32_t *ranks)
+static int64_t score_of(const calibration *work, const td__tree_scratch *scratch, uint32_t rank,
+                        uint32_t slot)
 {
     const td__tree *tree = work->index->tree;
-    td__tree_scratch *scratch = &work->scratch[worker];
-    td_hit *ranked = work->ranked + (uint64_t)worker * CANDIDATES_MAX;
-    td__topk copy = scratch->candidates;
-    memcpy(scratch->few_keys, copy.keys, (size_t)copy.count * sizeof *copy.keys);
-    copy.keys = scratch->few_keys;
-    uint64_t count = td__topk_finish(&copy, ranked);
-    for (uint64_t r = 0; r < count; r++) {
-        uint32_t slot = slot_of(table, tree->positions[ranked[r].position]);
-        if (table->positions[slot] == TD_NONE) continue;
-        uint32_t j = table->ranks[slot];
-        if (r < ranks[j]) ranks[j] = (uint32_t)r;
+    uint32_t blocks = tree->codec.blocks_padded, mask;
+    uint16_t sums[TD__GROUP];
+    const uint8_t *codes = tree->codes + (uint64_t)(slot / TD__GROUP) * blocks * 16;
+    work->scan.kernels->quant->sum_codes(codes, 1, scratch->tables, blocks, 0, sums, &mask);
+    return td__tree_base(scratch, rank) + sums[slot % TD__GROUP];
+}
+
+static void find_truths(const calibration *work, walker *one, const td__tree_scratch *scratch,
+                        uint64_t query)
+{
+    const td__tree *tree = work->index->tree;
+    const td_hit *hits = work->truth + query * work->search.k;
+    for (uint32_t r = 0; r < tree->centers.count; r++) one->ranks[scratch->leaves[r].position] = r;
+    one->count = work->truths[query];
+    for (uint32_t j = 0; j < one->count; j++) {
+        uint32_t slot = work->slots[hits[j].position], rank = one->ranks[leaf_of(tree, slot)];
+        one->truths[j] = (truth){rank, score_of(work, scratch, rank, slot)};
     }
 }
 
-static void count_found(const calibration *work, const uint32_t *ranks, uint64_t query, uint32_t step)
+/* After some leaves: how many scores are above each true one's, and how far the next leaf is from the
+ * threshold of each number of candidates. */
+static void note_step(const calibration *work, walker *one, const td__tree_scratch *scratch,
+                      uint32_t step)
 {
-    for (uint32_t kind = 0; kind < work->kinds; kind++) {
-        for (uint32_t s = 0; s < SIZES; s++) {
-            uint32_t found = 0;
-            for (uint32_t j = 0; j < ks[kind]; j++) found += ranks[j] < work->sizes[s];
-            work->log[query].found[step][kind][s] = (uint8_t)found;
-        }
+    const td__candidates *all = &scratch->candidates;
+    uint32_t above[TD__BINS + 1] = {0}, edge = 0;
+    for (uint32_t b = 0; b < TD__BINS; b++) above[b + 1] = above[b] + all->bins[b];
+    for (uint32_t j = 0; j < one->count; j++) {
+        uint32_t bin = td__candidate_bin(all, one->truths[j].score);
+        bool scanned = one->truths[j].rank < work->leaves[step];
+        bool kept = scanned && one->truths[j].score >= all->least;
+        one->above[step][j] = kept ? above[bin] + all->bins[bin] / 2 : UINT32_MAX;
+    }
+    for (uint32_t s = 0; s < SIZES; s++) {
+        while (edge < TD__BINS - 1 && above[edge + 1] < work->sizes[s]) edge++;
+        bool open = edge == TD__BINS - 1 || work->leaves[step] >= work->index->tree->centers.count;
+        int64_t least = all->top - ((int64_t)(edge + 1) << all->shift) + 1;
+        one->distances[step][s] =
+            open ? -INFINITY : td__tree_distance(scratch, least, work->leaves[step]);
+    }
+}
+
+/* Where a search stops. */
+static uint32_t last_step(const calibration *work, const walker *one, float reach, uint32_t size)
+{
+    uint32_t step = 0;
+    while (step + 1 < work->steps && !(one->distances[step][size] > reach)) step++;
+    return step;
+}
+
+static void note_outcome(const calibration *work, walker *one, outcome *out, uint32_t r, uint32_t s)
+{
+    uint32_t step = last_step(work, one, reach_at(r), s);
+    out->leaves[r][s] += (float)work->leaves[step];
+    for (uint32_t j = 0; j < one->count; j++) {
+        one->seen[r][s][j / 64] |= (uint64_t)(one->above[step][j] < work->sizes[s]) << j % 64;
+    }
+}
+
+static uint8_t count_first(const uint64_t *bits, uint32_t k)
+{
+    uint64_t low = k >= 64 ? bits[0] : bits[0] & ((UINT64_C(1) << k) - 1);
+    uint64_t high = k <= 64 ? 0 : bits[1] & ((UINT64_C(1) << (k - 64)) - 1);
+    return (uint8_t)(__builtin_popcountll(low) + __builtin_popcountll(high));
+}
+
+static void walk_head(const calibration *work, walker *one, td__tree_scratch *scratch, uint64_t query,
+                      uint32_t head)
+{
+    const td_index *index = work->index;
+    uint64_t row = query * work->spacing * work->scan.heads + head, done = 0;
+    td__tree_route(scratch, index, work->scan.queries + row * index->dim, index->tree->centers.count);
+    td__tree_scan_start(scratch, work->most);
+    find_truths(work, one, scratch, query);
+    for (uint32_t step = 0; step < work->steps; step++) {
+        td__tree_scan(scratch, &work->scan, query, done, work->leaves[step]);
+        done = work->leaves[step];
+        note_step(work, one, scratch, step);
     }
 }
 
 static void walk(void *state, uint64_t block, uint32_t worker)
 {
     const calibration *work = state;
-    const td_index *index = work->index;
     uint64_t query = work->first + block;
-    td__tree_scratch *scratch = &work->scratch[worker];
-    uint32_t ranks[STEPS][K_MAX], heads = work->scan.heads;
-    truth_table table;
-    fill_table(&table, work, query);
-    memset(ranks, 0xFF, sizeof ranks);
-    for (uint32_t h = 0; h < heads; h++) {
-        const float *vector = work->scan.queries + (query * work->spacing * heads + h) * index->dim;
-        uint64_t done = 0;
-        td__topk_init(&scratch->candidates, scratch->keys, td__topk_capacity(work->most, UINT64_MAX),
-                      work->most);
-        td__tree_route(scratch, index, vector, index->tree->centers.count);
-        for (uint32_t step = 0; step < STEPS; step++) {
-            td__tree_scan(scratch, &work->scan, query, done, work->leaves[step]);
-            done = work->leaves[step];
-            note_ranks(work, &table, worker, ranks[step]);
+    walker *one = &work->walkers[worker];
+    outcome *out = &work->log[query];
+    memset(one->seen, 0, sizeof one->seen);
+    memset(out, 0, sizeof *out);
+    for (uint32_t h = 0; h < work->scan.heads; h++) {
+        walk_head(work, one, &work->scratch[worker], query, h);
+        for (uint32_t i = 0; i < REACHES * SIZES; i++) {
+            note_outcome(work, one, out, i / SIZES, i % SIZES);
         }
     }
-    for (uint32_t step = 0; step < STEPS; step++) count_found(work, ranks[step], query, step);
+    for (uint32_t i = 0; i < REACHES * SIZES; i++) {
+        for (uint32_t kind = 0; kind < work->kinds; kind++) {
+            out->found[i / SIZES][kind][i % SIZES] =
+                count_first(one->seen[i / SIZES][i % SIZES], ks[kind]);
+        }
+    }
 }
 
 /* --- the table */
@@ -158,16 +223,16 @@ static double cost_of(const td_index *index, double leaves, double candidates)
 {
     const td__tree *tree = index->tree;
     double leaf_slots = 16.0 + (double)index->count / tree->centers.count;
-    double leaf = 20.0 + leaf_slots * 0.016 * tree->codec.blocks_padded;
-    return leaves * leaf + candidates * (15.0 + 0.1 * index->dim);
+    double leaf = 20.0 + leaf_slots * 0.012 * tree->codec.blocks_padded;
+    return leaves * leaf + candidates * (8.0 + 0.06 * index->dim);
 }
 
 /* Mean recall less one standard error. */
-static double safe_recall(const calibration *work, uint32_t step, uint32_t kind, uint32_t size)
+static double safe_recall(const calibration *work, uint32_t reach, uint32_t kind, uint32_t size)
 {
     double sum = 0.0, squares = 0.0, count = (double)work->queries;
     for (uint64_t q = 0; q < work->queries; q++) {
-        double recall = work->log[q].found[step][kind][size] / (double)ks[kind];
+        double recall = work->log[q].found[reach][kind][size] / (double)ks[kind];
         sum += recall;
         squares += recall * recall;
     }
@@ -175,38 +240,60 @@ static double safe_recall(const calibration *work, uint32_t step, uint32_t kind,
     return mean - sqrt(variance > 0.0 ? variance / count : 0.0);
 }
 
-/* The least number of leaves that reaches the target, between the steps on a straight line; 0: none. */
-static double leaves_for(const calibration *work, const double *recalls, float target)
+static double mean_leaves(const calibration *work, uint32_t reach, uint32_t size)
 {
-    for (uint32_t step = 0; step < STEPS; step++) {
-        if (recalls[step] < (double)target) continue;
-        if (step == 0) return (double)work->leaves[0];
-        double low = recalls[step - 1], high = recalls[step];
-        double from = (double)work->leaves[step - 1], to = (double)work->leaves[step];
-        return from + (to - from) * ((double)target - low) / (high - low);
+    double sum = 0.0;
+    for (uint64_t q = 0; q < work->queries; q++) sum += (double)work->log[q].leaves[reach][size];
+    return sum / (double)work->queries;
+}
+
+/* One number of candidates: what each reach finds and takes. */
+typedef struct curve {
+    double recalls[REACHES], leaves[REACHES];
+} curve;
+
+/* The least reach that keeps the target, between those tried on a straight line; leaves 0: none. */
+static td__calibrated at_target(const curve *tried, float target, double most_leaves)
+{
+    for (uint32_t r = 0; r < REACHES; r++) {
+        if (tried->recalls[r] < (double)target) continue;
+        td__calibrated out = {.reach = reach_at(r), .leaves = (float)tried->leaves[r]};
+        if (r > 0 && r < REACHES - 1) {
+            double low = tried->recalls[r - 1], high = tried->recalls[r];
+            float at = (float)(((double)target - low) / (high - low));
+            out.reach = reach_at(r - 1) + at * (reach_at(r) - reach_at(r - 1));
+            out.leaves = (float)(tried->leaves[r - 1] + (double)at * (tried->leaves[r] - tried->leaves[r - 1]));
+        }
+        if ((double)out.leaves > most_leaves) out.leaves = (float)most_leaves;
+        return out;
     }
-    return 0.0;
+    return (td__calibrated){0};
 }
 
 /* Best of all sizes for each target, into rows [TARGETS]. */
 static void fill_rows(const calibration *work, uint32_t kind, td__calibrated *rows)
 {
-    double least[TARGETS];
+    double least[TARGETS], heads = work->scan.heads, all = work->index->tree->centers.count;
     for (uint32_t t = 0; t < TARGETS; t++) {
         rows[t] = (td__calibrated){.k = (float)ks[kind], .target = targets[t]};
         least[t] = HUGE_VAL;
     }
     for (uint32_t s = 0; s < SIZES; s++) {
-        double recalls[STEPS];
+        curve tried;
         if (work->sizes[s] < ks[kind]) continue;
-        for (uint32_t step = 0; step < STEPS; step++) recalls[step] = safe_recall(work, step, kind, s);
+        for (uint32_t r = 0; r < REACHES; r++) {
+            tried.recalls[r] = safe_recall(work, r, kind, s);
+            tried.leaves[r] = mean_leaves(work, r, s) / heads;
+        }
         for (uint32_t t = 0; t < TARGETS; t++) {
-            double leaves = leaves_for(work, recalls, targets[t]);
-            double cost = cost_of(work->index, leaves, (double)work->sizes[s]);
-            if (leaves == 0.0 || cost >= least[t]) continue;
+            td__calibrated row = at_target(&tried, targets[t], all);
+            double cost = cost_of(work->index, (double)row.leaves, (double)work->sizes[s]);
+            if (row.leaves <= 0.0f || cost >= least[t]) continue;
             least[t] = cost;
-            rows[t].leaves = (float)leaves;
-            rows[t].candidates = (float)work->sizes[s];
+            row.k = rows[t].k;
+            row.target = rows[t].target;
+            row.candidates = (float)work->sizes[s];
+            rows[t] = row;
         }
     }
 }
@@ -265,12 +352,39 @@ done:
     return status;
 }
 
+static void find_slots(calibration *work)
+{
+    const td__tree *tree = work->index->tree;
+    for (uint64_t slot = 0; slot < (uint64_t)tree->groups * TD__GROUP; slot++) {
+        if (tree->positions[slot] != TD_NONE) work->slots[tree->positions[slot]] = (uint32_t)slot;
+    }
+}
+
+static td_status make_walkers(calibration *work, td_error *err)
+{
+    td_status status = TD_OK;
+    td_context *context = work->index->context;
+    uint32_t threads = td_context_threads(context);
+    void *scratch = NULL;
+    TD_TRY(td__alloc_zero(&work->walkers, context, threads, sizeof *work->walkers, err));
+    work->walkers_count = threads;
+    for (uint32_t w = 0; w < threads; w++) {
+        TD_TRY(td__alloc(&work->walkers[w].ranks, context, work->index->tree->centers.count,
+                         sizeof(uint32_t), err));
+    }
+    status = td__tree_scratch_create(&scratch, work->index, err);
+    work->scratch = scratch;
+    TD_TRY(status);
+    TD_TRY(td__tree_scratch_grow(work->scratch, work->index, work->most, 1, K_MAX, err));
+done:
+    return status;
+}
+
 static td_status prepare(calibration *work, const td_vectors *queries, td_error *err)
 {
     td_status status = TD_OK;
     td_index *index = work->index;
     td_context *context = index->context;
-    void *scratch = NULL;
     work->spacing = td__block_count(queries->rows, QUERIES_MAX);
     work->queries = queries->rows / work->spacing;
     work->most = index->count < CANDIDATES_MAX ? index->count : CANDIDATES_MAX;
@@ -282,15 +396,23 @@ static td_status prepare(calibration *work, const td_vectors *queries, td_error 
     TD_TRY(td__alloc(&work->truth, context, work->queries * K_MAX, sizeof *work->truth, err));
     TD_TRY(td__alloc(&work->truths, context, work->queries, sizeof *work->truths, err));
     TD_TRY(td__alloc(&work->log, context, work->queries, sizeof *work->log, err));
-    TD_TRY(td__alloc(&work->ranked, context, (uint64_t)td_context_threads(context) * CANDIDATES_MAX,
-                     sizeof *work->ranked, err));
-    status = td__tree_scratch_create(&scratch, index, err);
-    work->scratch = scratch;
-    TD_TRY(status);
-    uint64_t room = td__topk_capacity(work->most, UINT64_MAX);
-    TD_TRY(td__tree_scratch_grow(work->scratch, index, work->most, room, K_MAX, err));
+    TD_TRY(td__alloc(&work->slots, context, index->count, sizeof *work->slots, err));
+    TD_TRY(make_walkers(work, err));
+    find_slots(work);
 done:
     return status;
+}
+
+static void clear(calibration *work)
+{
+    td_context *context = work->index->context;
+    td__free(context, work->truth);
+    td__free(context, work->truths);
+    td__free(context, work->log);
+    td__free(context, work->slots);
+    for (uint32_t w = 0; w < work->walkers_count; w++) td__free(context, work->walkers[w].ranks);
+    td__free(context, work->walkers);
+    if (work->scratch != NULL) td__tree_scratch_free(work->scratch, work->index);
 }
 
 td_status td__tree_calibrate(td_index *index, const td_vectors *queries, const td_progress_hook *hook,
@@ -299,14 +421,11 @@ td_status td__tree_calibrate(td_index *index, const td_vectors *queries, const t
     td_status status = TD_OK;
     calibration work = {.index = index};
     TD_TRY(prepare(&work, queries, err));
+    if (work.kinds == 0) goto done; /* so few items: all searches are exact */
     TD_TRY(find_truth(&work, queries, err));
     TD_TRY(walk_all(&work, hook, err));
-    if (work.kinds > 0) TD_TRY(keep_table(&work, err)); /* with fewer items all searches are exact */
+    TD_TRY(keep_table(&work, err));
 done:
-    td__free(index->context, work.truth);
-    td__free(index->context, work.truths);
-    td__free(index->context, work.log);
-    td__free(index->context, work.ranked);
-    if (work.scratch != NULL) td__tree_scratch_free(work.scratch, index);
+    clear(&work);
     return status;
 }

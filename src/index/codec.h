@@ -42,12 +42,17 @@ void td__codec_encode(const td__codec *codec, const float *item, const float *re
 /* Tables of one query, in whole steps of 1 / scale: the score of codes is about
  * (sum of entries) / scale + offset. */
 typedef struct td__code_scale {
-    float scale;    /* 0 if all codes score the same */
+    float scale;     /* 0 if all codes score the same */
     float offset;
-    uint32_t most;  /* no sum of entries is larger */
+    uint32_t most;   /* no sum of entries is larger */
+    float mean;      /* of the sums, if every codeword were as likely as any other */
+    float deviation; /* their standard deviation */
 } td__code_scale;
 
-/* Fill tables [blocks_padded, 16]; `entries` [blocks, 16] is scratch. The scale is at most scale_max. */
+/* Floats of scratch for making tables. */
+uint64_t td__codec_entries(const td__codec *codec);
+
+/* Fill tables [blocks_padded, 16]; `entries` [td__codec_entries] is scratch. The scale is at most scale_max. */
 td__code_scale td__codec_tables(const td__codec *codec, const float *query, float scale_max,
                                 float *entries, uint8_t *tables);
 

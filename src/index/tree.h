@@ -10,6 +10,7 @@
 #ifndef TD_INDEX_TREE_H
 #define TD_INDEX_TREE_H
 
+#include "index/candidates.h"
 #include "index/codec.h"
 #include "index/index.h"
 #include "index/kmeans.h"
@@ -23,8 +24,9 @@
 typedef struct td__calibrated {
     float k;
     float target;
-    float leaves; /* to search; 0: the target was not reached, search exactly */
+    float leaves; /* searched on the average; 0: the target was not reached, search exactly */
     float candidates;
+    float reach; /* when to stop: td__effort */
 } td__calibrated;
 
 enum { TD__CALIBRATED_COLUMNS = sizeof(td__calibrated) / sizeof(float) };
@@ -59,7 +61,10 @@ TD_MUST_CHECK td_status td__tree_build(td_index *index, const td_vectors *items,
 
 /* How much to look at. */
 typedef struct td__effort {
-    uint64_t leaves, candidates;
+    uint64_t leaves;     /* at most */
+    uint64_t candidates;
+    float reach;         /* stop when td__tree_distance of the next leaf is beyond this */
+    uint64_t expected;   /* leaves that most queries look at: a hint */
 } td__effort;
 
 /* What one worker needs for a query. */
@@ -67,34 +72,47 @@ typedef struct td__tree_scratch {
     float *centers;      /* [center panels, TD__PANEL]: their scores */
     uint64_t *leaf_keys; /* [leaves] */
     td_hit *leaves;      /* [leaves]: best first */
-    float *entries;      /* [blocks, 16] */
+    uint64_t ranked;     /* of them in order */
+    float *entries;      /* [td__codec_entries] */
     uint8_t *tables;     /* [blocks_padded, 16] */
     float *scaled;       /* [dim]: the query, its largest element between 1/2 and 1 */
     int16_t *query;      /* [stride]: in integers */
-    float *packed;       /* [dim, TD__PANEL] */
     float *scores;       /* [TD__HEADS_MAX, TD__PANEL] */
-    uint64_t *keys;      /* candidates: grows with their number */
-    uint64_t *few_keys;  /* finalists, then hits: likewise */
+    uint64_t *keys;      /* of the candidates; these grow with their number */
+    uint64_t *few_keys;  /* the candidates again, then hits */
+    uint32_t *slots;
+    int32_t *products;
     uint32_t *finalists;
     td__code_scale scale;
-    td__topk candidates;
+    td__candidates candidates;
 } td__tree_scratch;
 
 /* Scratch for each thread of the context. */
 TD_MUST_CHECK td_status td__tree_scratch_create(void **scratch, const td_index *index, td_error *err);
 void td__tree_scratch_free(void *scratch, const td_index *index);
-/* Room for a number of candidates and k results. */
+/* Room for a number of candidates of each head and k results. */
 TD_MUST_CHECK td_status td__tree_scratch_grow(td__tree_scratch *scratch, const td_index *index,
-                                              uint64_t candidates, uint64_t finalists, uint64_t k,
+                                              uint64_t candidates, uint32_t heads, uint64_t k,
                                               td_error *err);
 
 /* Rank the best `leaves` leaves for a query vector [dim], and make its tables. */
 void td__tree_route(td__tree_scratch *scratch, const td_index *index, const float *query,
                     uint64_t leaves);
-/* Look at leaves [first, end) of that ranking: keys (integer score, slot) go to scratch->candidates,
- * initialised by the caller, for what `scan` allows `query`. */
+/* The share of the leaf at `rank` in its items' integer scores. */
+int64_t td__tree_base(const td__tree_scratch *scratch, uint64_t rank);
+/* Look for so many candidates, after routing. */
+void td__tree_scan_start(td__tree_scratch *scratch, uint64_t candidates);
+/* Look at leaves [first, end) of that ranking: what `scan` allows `query` goes to
+ * scratch->candidates. */
 void td__tree_scan(td__tree_scratch *scratch, const td__scan *scan, uint64_t query, uint64_t first,
                    uint64_t end);
+float td__tree_distance(const td__tree_scratch *scratch, int64_t least, uint64_t rank);
+
+/* After how many leaves, `done` of them being behind, a search asks again whether it may stop. */
+static inline uint64_t td__tree_next(uint64_t done)
+{
+    return done + 1 + done / 8;
+}
 
 TD_MUST_CHECK td_status td__tree_search(void *scratch, const td__scan *scan, uint64_t queries,
                                         td_hit *hits, uint32_t *counts, bool *exactly, td_error *err);

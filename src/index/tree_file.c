@@ -222,7 +222,8 @@ static td_status check_calibration(const td__tree *tree, td_error *err)
         const td__calibrated *row = &tree->calibrated[i];
         bool good = row->k >= 1 && row->k < 1e6f && row->target > 0 && row->target <= 1
                     && row->leaves >= 0 && row->leaves <= (float)tree->centers.count
-                    && row->candidates >= 0 && row->candidates < 1e9f;
+                    && row->candidates >= 0 && row->candidates < 1e9f && row->reach > -1e9f
+                    && row->reach <= 1e9f;
         bool ordered = i == 0 || row[-1].k < row->k
                        || (row[-1].k == row->k && row[-1].target < row->target);
         TD_FAIL_IF(!good || !ordered, err, ERR_CORRUPT, "row %u of the calibration is not allowed", i);

@@ -33,13 +33,14 @@ static uint64_t count_allowed(const td__scan *scan)
 
 /* --- calibrated */
 
-/* Straight lines between what was measured. Leaves and candidates bend upwards with the target, so a
- * line lies above the curve: on the safe side. */
+/* Straight lines between what was measured. Leaves, candidates and reach bend upwards with the target, so
+ * a line lies above the curve: on the safe side. */
 static td__calibrated between(const td__calibrated *a, const td__calibrated *b, float at)
 {
     if (a->leaves <= 0.0f || b->leaves <= 0.0f) return (td__calibrated){0};
     return (td__calibrated){.leaves = a->leaves + at * (b->leaves - a->leaves),
-                            .candidates = a->candidates + at * (b->candidates - a->candidates)};
+                            .candidates = a->candidates + at * (b->candidates - a->candidates),
+                            .reach = a->reach + at * (b->reach - a->reach)};
 }
 
 /* Of the rows [count] of one k; leaves 0 for a target beyond them. */
@@ -94,9 +95,11 @@ static bool by_target(const td__scan *scan, td__effort *effort)
                                                                         : DEFAULT_CANDIDATES_MIN;
     if (tree->calibrated_count == 0) return true;
     td__calibrated found = look_up(tree, (float)k, target);
-    effort->leaves = (uint64_t)ceilf(found.leaves);
+    effort->leaves = tree->centers.count;
+    effort->expected = (uint64_t)ceilf(1.5f * found.leaves);
     effort->candidates = (uint64_t)ceilf(found.candidates);
-    return effort->leaves > 0;
+    effort->reach = found.reach;
+    return effort->expected > 0;
 }
 
 /* --- the plan */
@@ -114,6 +117,7 @@ bool td__tree_plan(const td__scan *scan, td__effort *effort)
     const td_search_effort *wish = &scan->search->effort;
     uint64_t all = index->tree->centers.count, k = scan->search->k, allowed = count_allowed(scan);
     bool counted = wish->num_leaves_to_search > 0 && wish->reordering_num_neighbors > 0;
+    *effort = (td__effort){.reach = INFINITY};
     if (scan->search->bias != NULL || k * K_SHARE > allowed) return false;
     if (allowed < index->count && allowed <= ALLOWED_EXACT) return false;
     if (!counted && (wish->target_recall == 1.0f || !by_target(scan, effort))) return false;
@@ -121,9 +125,13 @@ bool td__tree_plan(const td__scan *scan, td__effort *effort)
         double share = (double)allowed / (double)index->count;
         effort->leaves = leaves_for_share(effort->leaves, all, share);
     }
-    if (wish->num_leaves_to_search > 0) effort->leaves = wish->num_leaves_to_search;
+    if (wish->num_leaves_to_search > 0) {
+        effort->leaves = wish->num_leaves_to_search;
+        effort->reach = INFINITY;
+    }
     if (wish->reordering_num_neighbors > 0) effort->candidates = wish->reordering_num_neighbors;
     if (effort->leaves > all) effort->leaves = all;
+    if (effort->reach == INFINITY || effort->expected > all) effort->expected = effort->leaves;
     if (effort->candidates < k) effort->candidates = k;
     if (effort->candidates > index->count) effort->candidates = index->count;
     return true;

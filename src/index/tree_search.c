@@ -6,7 +6,7 @@
  * A query goes from much to little and from coarse to exact:
  *   1. all centres by <query, centre>; the best leaves in that order
  *   2. the leaves' codes: sums of table entries, integers; the best `candidates` remain
- *   3. the candidates' rows of 8-bit integers; about twice k remain
+ *   3. the candidates' rows of 8-bit integers; those remain that may be among the k best
  *   4. their float32 vectors, by the same kernel as the exact scan, so scores have the same bits
  * Queries share nothing, so threads and batches change nothing. A query whose leaves hold fewer than k
  * allowed items takes more leaves, all if need be. */
@@ -19,8 +19,7 @@
 #include "base/poison.h"
 
 enum {
-    CHUNK = 16,    /* groups whose codes are summed before the threshold is looked at again */
-    PREFETCH = 8,  /* rows ahead */
+    CHUNK = 16, /* groups whose codes are summed before the threshold is looked at again */
     BASE_MAX = 1 << 29,
     QUERY_MAX = 32767 /* of the query in integers, if the products then fit */
 };
@@ -30,7 +29,6 @@ typedef struct tree_call {
     const td__scan *scan;
     td__tree_scratch *scratch; /* [threads] */
     td__effort effort;
-    uint64_t finalists;
     uint64_t queries;
     td_hit *hits;
     uint32_t *counts;
@@ -42,11 +40,9 @@ typedef struct tree_call {
 static void scale_query(td__tree_scratch *scratch, const float *query, uint32_t dim)
 {
     int exponent;
-    float greatest = td__greatest_of(query, dim);
-    frexpf(greatest, &exponent);
-    for (uint32_t k = 0; k < dim; k++) {
-        scratch->scaled[k] = exponent == 0 ? query[k] : ldexpf(query[k], -exponent);
-    }
+    frexpf(td__greatest_of(query, dim), &exponent);
+    double factor = ldexp(1.0, -exponent);
+    for (uint32_t k = 0; k < dim; k++) scratch->scaled[k] = (float)((double)query[k] * factor);
 }
 
 static void score_centers(td__tree_scratch *scratch, const td_index *index)
@@ -67,7 +63,7 @@ static float rank_leaves(td__tree_scratch *scratch, const td__tree *tree, uint64
     for (uint32_t l = 0; l < tree->centers.count; l++) {
         td__topk_push(&best, td__key_make(scratch->centers[l], l));
     }
-    td__topk_finish(&best, scratch->leaves);
+    scratch->ranked = td__topk_finish(&best, scratch->leaves);
     return td__greatest_of(scratch->centers, tree->centers.count);
 }
 
@@ -84,24 +80,11 @@ void td__tree_route(td__tree_scratch *scratch, const td_index *index, const floa
 
 /* --- 2: codes */
 
-/* A leaf's share of its items' integer scores. */
-static int64_t base_of(const td__tree_scratch *scratch, uint64_t rank)
+int64_t td__tree_base(const td__tree_scratch *scratch, uint64_t rank)
 {
-    float base = (scratch->leaves[rank].score + scratch->scale.offset) * scratch->scale.scale;
-    base = base > (float)BASE_MAX ? (float)BASE_MAX : base;
-    base = base < -(float)BASE_MAX ? -(float)BASE_MAX : base;
-    return (int64_t)floorf(base + 0.5f);
-}
-
-static uint64_t code_key(int64_t score, uint32_t slot)
-{
-    return (uint64_t)(score + INT64_C(0x80000000)) << 32 | (uint32_t)~slot;
-}
-
-/* The least integer score that could still come in. */
-static int64_t least_score(const td__topk *top)
-{
-    return (int64_t)(top->floor >> 32) - INT64_C(0x80000000);
+    double base = (double)((scratch->leaves[rank].score + scratch->scale.offset) * scratch->scale.scale);
+    base = base > BASE_MAX ? BASE_MAX : base < -BASE_MAX ? -BASE_MAX : base;
+    return (int64_t)(base + BASE_MAX + 0.5) - BASE_MAX;
 }
 
 static bool is_allowed(const td__scan *scan, uint64_t query, uint32_t position)
@@ -111,16 +94,18 @@ static bool is_allowed(const td__scan *scan, uint64_t query, uint32_t position)
     return !td__scan_excludes(scan, query, position);
 }
 
-/* Offer the slots of a group that are in `mask`. */
-static void offer(td__topk *top, const td__scan *scan, uint64_t query, uint32_t group, uint32_t mask,
-                  int64_t base, const uint16_t *sums)
+/* Write down the slots of a group that are in `mask`. */
+static void offer(td__candidates *to, const td__scan *scan, uint64_t query, uint32_t group,
+                  uint32_t mask, int64_t base, const uint16_t *sums)
 {
     const uint32_t *positions = scan->index->tree->positions;
     for (; mask != 0; mask &= mask - 1) {
         uint32_t i = (uint32_t)__builtin_ctz(mask), slot = group * TD__GROUP + i;
-        uint64_t key = code_key(base + sums[i], slot);
-        if (key > top->floor && is_allowed(scan, query, positions[slot])) td__topk_push(top, key);
+        int64_t score = base + sums[i];
+        if (score < to->least || !is_allowed(scan, query, positions[slot])) continue;
+        td__candidates_push(to, score, slot);
     }
+    td__candidates_settle(to);
 }
 
 static void scan_leaf(td__tree_scratch *scratch, const td__scan *scan, uint64_t query, uint32_t leaf,
@@ -131,12 +116,12 @@ static void scan_leaf(td__tree_scratch *scratch, const td__scan *scan, uint64_t 
     const td__tree *tree = scan->index->tree;
     uint32_t blocks = tree->codec.blocks_padded, end = tree->first[leaf + 1], count;
     for (uint32_t g = tree->first[leaf]; g < end; g += count) {
-        int64_t least = least_score(&scratch->candidates) - base;
-        if (least > (int64_t)scratch->scale.most) return;
+        int64_t least = scratch->candidates.least;
+        if (base + (int64_t)scratch->scale.most < least) return;
         count = end - g < CHUNK ? end - g : CHUNK;
         scan->kernels->quant->sum_codes(tree->codes + (uint64_t)g * blocks * 16, count,
-                                        scratch->tables, blocks, least > 0 ? (uint32_t)least : 0, sums,
-                                        masks);
+                                        scratch->tables, blocks,
+                                        least > base ? (uint32_t)(least - base) : 0, sums, masks);
         for (uint32_t i = 0; i < count; i++) {
             uint32_t mask = masks[i] & tree->live[g + i];
             if (mask == 0) continue;
@@ -145,102 +130,146 @@ static void scan_leaf(td__tree_scratch *scratch, const td__scan *scan, uint64_t 
     }
 }
 
+void td__tree_scan_start(td__tree_scratch *scratch, uint64_t candidates)
+{
+    int64_t most = (int64_t)scratch->scale.most;
+    td__candidates_start(&scratch->candidates, candidates, td__tree_base(scratch, 0) + most, 2 * most);
+}
+
 void td__tree_scan(td__tree_scratch *scratch, const td__scan *scan, uint64_t query, uint64_t first,
                    uint64_t end)
 {
     for (uint64_t rank = first; rank < end; rank++) {
-        int64_t base = base_of(scratch, rank), least = least_score(&scratch->candidates);
-        if (base + (int64_t)scratch->scale.most < least) return; /* as all leaves behind */
+        int64_t base = td__tree_base(scratch, rank);
+        if (base + (int64_t)scratch->scale.most < scratch->candidates.least) return; /* as all behind */
         scan_leaf(scratch, scan, query, scratch->leaves[rank].position, base);
     }
+}
+
+/* How far the lowest wanted score lies above what items of the leaf at `rank` have on the average, in
+ * standard deviations: few of them can be expected beyond 3. */
+float td__tree_distance(const td__tree_scratch *scratch, int64_t least, uint64_t rank)
+{
+    double mean = (double)td__tree_base(scratch, rank) + (double)scratch->scale.mean;
+    return (float)(((double)least - mean) / ((double)scratch->scale.deviation + 1e-20));
+}
+
+/* The leaf at `rank` and those behind it are not worth a look. */
+static bool is_enough(const td__tree_scratch *scratch, uint64_t rank, float reach)
+{
+    int64_t least = scratch->candidates.least;
+    return least != INT64_MIN && td__tree_distance(scratch, least, rank) > reach;
 }
 
 static void find_candidates(td__tree_scratch *scratch, const tree_call *call, uint64_t query,
                             const float *vector)
 {
     const td_index *index = call->scan->index;
-    uint64_t all = index->tree->centers.count, leaves = call->effort.leaves, done = 0;
-    uint64_t want = td__scan_k(call->scan, query);
-    td__topk_init(&scratch->candidates, scratch->keys,
-                  td__topk_capacity(call->effort.candidates, UINT64_MAX), call->effort.candidates);
-    td__tree_route(scratch, index, vector, leaves);
-    td__tree_scan(scratch, call->scan, query, 0, leaves);
-    while (scratch->candidates.count < want && leaves < all) {
-        if (done == 0) rank_leaves(scratch, index->tree, all);
-        done = leaves;
-        leaves = 2 * leaves < all ? 2 * leaves : all;
-        td__tree_scan(scratch, call->scan, query, done, leaves);
+    const td__effort *effort = &call->effort;
+    uint64_t all = index->tree->centers.count, want = td__scan_k(call->scan, query), done = 0;
+    td__tree_route(scratch, index, vector, effort->expected);
+    td__tree_scan_start(scratch, effort->candidates);
+    while (done < all) {
+        uint64_t end = td__tree_next(done);
+        bool few = scratch->candidates.count < want;
+        if (!few && done >= effort->leaves) break;
+        if (!few && end > effort->leaves) end = effort->leaves;
+        if (end > all) end = all;
+        if (end >= scratch->ranked && scratch->ranked < all) {
+            rank_leaves(scratch, index->tree, 4 * end < all ? 4 * end : all);
+        }
+        td__tree_scan(scratch, call->scan, query, done, end);
+        done = end;
+        if (done < all && is_enough(scratch, done, effort->reach)) break;
     }
-    td__topk_cut(&scratch->candidates);
+    td__candidates_cut(&scratch->candidates);
 }
 
 /* --- 3: rows of 8-bit integers */
 
-static void query_to_integers(td__tree_scratch *scratch, const td_index *index)
+/* Returns the length of the query in these steps. */
+static float query_to_integers(td__tree_scratch *scratch, const td_index *index)
 {
     uint32_t stride = index->tree->stride, most = (UINT32_C(1) << 31) / 128 / stride;
-    float scale = (float)(most < QUERY_MAX ? most : QUERY_MAX);
+    float scale = (float)(most < QUERY_MAX ? most : QUERY_MAX), square = 0.0f;
     for (uint32_t k = 0; k < index->dim; k++) {
-        scratch->query[k] = (int16_t)floorf(scratch->scaled[k] * scale + 0.5f);
+        float steps = scratch->scaled[k] * scale;
+        scratch->query[k] = (int16_t)((int32_t)(steps + (QUERY_MAX + 1.5f)) - (QUERY_MAX + 1));
+        square += steps * steps;
+    }
+    return sqrtf(square);
+}
+
+/* Positions and keys of all candidates by their rows. */
+static void score_candidates(td__tree_scratch *scratch, const tree_call *call)
+{
+    const td__tree *tree = call->scan->index->tree;
+    const td__candidates *from = &scratch->candidates;
+    for (uint64_t i = 0; i < from->count; i++) {
+        scratch->slots[i] = td__candidate_slot(from->keys[i]);
+        __builtin_prefetch(tree->scales + scratch->slots[i]);
+    }
+    call->scan->kernels->quant->dot_rows(scratch->query, tree->rows, tree->stride,
+                                         (td__rows_by_number){scratch->slots, from->count},
+                                         scratch->products);
+    for (uint64_t i = 0; i < from->count; i++) {
+        uint32_t slot = scratch->slots[i];
+        scratch->few_keys[i] = td__key_make((float)scratch->products[i] * tree->scales[slot], slot);
     }
 }
 
-/* Leave the slots of the finalists in scratch->finalists, from `count` on; returns the new count. */
-static uint64_t choose_finalists(td__tree_scratch *scratch, const tree_call *call, uint64_t count)
+/* Leave the positions of those that may be among the k best in scratch->finalists, from `count` on;
+ * returns the new count. A row's numbers are off by up to half its scale, so that the error of its score
+ * has a standard deviation of scale |query| / sqrt(12), and |query| scale is 2.4 deviations of the
+ * difference of two. */
+static uint64_t choose_finalists(td__tree_scratch *scratch, const tree_call *call, uint64_t query,
+                                 uint64_t count)
 {
     const td_index *index = call->scan->index;
     const td__tree *tree = index->tree;
-    const td__topk *from = &scratch->candidates;
+    uint64_t total = scratch->candidates.count, k = td__scan_k(call->scan, query);
+    if (k == 0) return count;
+    float length = query_to_integers(scratch, index);
     td__topk best;
-    query_to_integers(scratch, index);
-    td__topk_init(&best, scratch->few_keys, td__topk_capacity(call->finalists, UINT64_MAX),
-                  call->finalists);
-    for (uint64_t i = 0; i < from->count; i++) {
-        uint32_t slot = td__key_position(from->keys[i]);
-        uint64_t ahead = i + PREFETCH < from->count ? i + PREFETCH : i;
-        const int8_t *next = tree->rows + (uint64_t)td__key_position(from->keys[ahead]) * tree->stride;
-        for (uint32_t at = 0; at < tree->stride; at += 64) __builtin_prefetch(next + at);
-        int32_t product = call->scan->kernels->quant->dot_row(
-            scratch->query, tree->rows + (uint64_t)slot * tree->stride, tree->stride);
-        td__topk_push(&best, td__key_make((float)product * tree->scales[slot], slot));
-    }
+    score_candidates(scratch, call);
+    td__topk_init(&best, scratch->few_keys, total, k);
+    best.count = total;
     td__topk_cut(&best);
-    for (uint64_t i = 0; i < best.count; i++) {
-        scratch->finalists[count + i] = tree->positions[td__key_position(best.keys[i])];
+    float least = INFINITY;
+    for (uint64_t i = 0; i < best.count; i++) least = fminf(least, td__key_score(best.keys[i]));
+    for (uint64_t i = 0; i < total; i++) {
+        uint32_t slot = td__key_position(best.keys[i]);
+        float margin = tree->scales[slot] * length;
+        if (i >= k && !(td__key_score(best.keys[i]) + margin >= least)) continue;
+        scratch->finalists[count] = tree->positions[slot];
+        const float *row = td__index_at(index, scratch->finalists[count++]);
+        for (uint32_t at = 0; at < index->dim; at += 16) __builtin_prefetch(row + at);
     }
-    return count + best.count;
+    return count;
 }
 
 /* --- 4: vectors */
-
-/* Up to a panel of positions, scored as the exact scan does. */
-static void score_panel(td__tree_scratch *scratch, const td__scan *scan, const float *query,
-                        const uint32_t *positions, uint32_t count)
-{
-    const td_index *index = scan->index;
-    for (uint32_t j = 0; j < count; j++) {
-        const float *row = td__index_at(index, positions[j]);
-        for (uint32_t k = 0; k < index->dim; k++) scratch->packed[(size_t)k * TD__PANEL + j] = row[k];
-    }
-    scan->kernels->score_panel(query, scan->heads, scratch->packed, index->dim, NULL, scratch->scores);
-    if (scan->heads > 1) td__best_of_heads(scratch->scores, 1, scan->heads);
-}
 
 static void finish(td__tree_scratch *scratch, const tree_call *call, uint64_t query,
                    const float *vectors, uint64_t count)
 {
     td__topk best;
-    uint64_t k = td__scan_k(call->scan, query);
+    const td__scan *scan = call->scan;
+    uint64_t k = td__scan_k(scan, query);
+    uint32_t dim = scan->index->dim;
     td__topk_init(&best, scratch->few_keys, td__topk_capacity(k, UINT64_MAX), k);
     for (uint64_t i = 0; i < count; i += TD__PANEL) {
-        const uint32_t *positions = scratch->finalists + i;
-        uint32_t some = count - i < TD__PANEL ? (uint32_t)(count - i) : TD__PANEL;
-        score_panel(scratch, call->scan, vectors, positions, some);
-        for (uint32_t j = 0; j < some; j++) {
-            td__topk_push(&best, td__key_make(scratch->scores[j], positions[j]));
+        td__rows_by_number some = {scratch->finalists + i, count - i < TD__PANEL ? count - i : TD__PANEL};
+        for (uint32_t h = 0; h < scan->heads; h++) {
+            scan->kernels->quant->score_rows(vectors + (size_t)h * dim, scan->index->rows, dim, some,
+                                             scratch->scores + (size_t)h * TD__PANEL);
+        }
+        if (scan->heads > 1) td__best_of_heads(scratch->scores, 1, scan->heads);
+        for (uint64_t j = 0; j < some.count; j++) {
+            td__topk_push(&best, td__key_make(scratch->scores[j], some.numbers[j]));
         }
     }
-    td__scan_finish(call->scan, &best, query, call->hits, call->counts);
+    td__scan_finish(scan, &best, query, call->hits, call->counts);
 }
 
 /* Heads may have found the same items: keep one of each. */
@@ -264,7 +293,7 @@ static void search_query(void *state, uint64_t query, uint32_t worker)
     uint64_t count = 0;
     for (uint32_t h = 0; h < heads; h++) {
         find_candidates(scratch, call, query, vectors + (size_t)h * dim);
-        count = choose_finalists(scratch, call, count);
+        count = choose_finalists(scratch, call, query, count);
     }
     if (heads > 1) count = drop_doubles(scratch->finalists, count);
     finish(scratch, call, query, vectors, count);
@@ -279,10 +308,8 @@ td_status td__tree_search(void *scratch, const td__scan *scan, uint64_t queries,
                       .counts = counts};
     *exactly = !td__tree_plan(scan, &call.effort);
     if (*exactly) return TD_OK;
-    call.finalists = 2 * (uint64_t)scan->search->k + 10;
-    if (call.finalists > call.effort.candidates) call.finalists = call.effort.candidates;
-    TD_TRY(td__tree_scratch_grow(scratch, index, call.effort.candidates, call.finalists * scan->heads,
-                                 scan->search->k, err));
+    TD_TRY(td__tree_scratch_grow(scratch, index, call.effort.candidates, scan->heads, scan->search->k,
+                                 err));
     td__parallel_for(index->context, queries, search_query, &call);
 done:
     return status;
@@ -295,7 +322,7 @@ td_status td__tree_scratch_create(void **scratch, const td_index *index, td_erro
     td_status status = TD_OK;
     td_context *context = index->context;
     const td__tree *tree = index->tree;
-    uint64_t leaves = tree->centers.count, entries = (uint64_t)tree->codec.blocks * TD__CODE_VALUES;
+    uint64_t leaves = tree->centers.count;
     td__tree_scratch *all;
     TD_TRY(td__alloc_zero(&all, context, td_context_threads(context), sizeof *all, err));
     *scratch = all;
@@ -305,11 +332,10 @@ td_status td__tree_scratch_create(void **scratch, const td_index *index, td_erro
                          err));
         TD_TRY(td__alloc(&one->leaf_keys, context, leaves, sizeof *one->leaf_keys, err));
         TD_TRY(td__alloc(&one->leaves, context, leaves, sizeof *one->leaves, err));
-        TD_TRY(td__alloc(&one->entries, context, entries, sizeof(float), err));
+        TD_TRY(td__alloc(&one->entries, context, td__codec_entries(&tree->codec), sizeof(float), err));
         TD_TRY(td__alloc(&one->tables, context, tree->codec.blocks_padded, TD__CODE_VALUES, err));
         TD_TRY(td__alloc(&one->scaled, context, index->dim, sizeof(float), err));
         TD_TRY(td__alloc_zero(&one->query, context, tree->stride, sizeof *one->query, err));
-        TD_TRY(td__alloc_zero(&one->packed, context, index->dim, TD__PANEL * sizeof(float), err));
         TD_TRY(td__alloc(&one->scores, context, TD__HEADS_MAX * TD__PANEL, sizeof(float), err));
     }
 done:
@@ -328,26 +354,32 @@ void td__tree_scratch_free(void *scratch, const td_index *index)
         td__free(context, all[w].tables);
         td__free(context, all[w].scaled);
         td__free(context, all[w].query);
-        td__free(context, all[w].packed);
         td__free(context, all[w].scores);
         td__free(context, all[w].keys);
         td__free(context, all[w].few_keys);
+        td__free(context, all[w].slots);
+        td__free(context, all[w].products);
         td__free(context, all[w].finalists);
     }
     td__free(context, all);
 }
 
 td_status td__tree_scratch_grow(td__tree_scratch *scratch, const td_index *index, uint64_t candidates,
-                                uint64_t finalists, uint64_t k, td_error *err)
+                                uint32_t heads, uint64_t k, td_error *err)
 {
     td_status status = TD_OK;
     td_context *context = index->context;
-    uint64_t keys = td__topk_capacity(candidates, UINT64_MAX);
-    uint64_t few = td__topk_capacity(finalists > k ? finalists : k, UINT64_MAX);
+    uint64_t keys = 2 * candidates + 1024, hits = td__topk_capacity(k, UINT64_MAX);
     for (uint32_t w = 0; w < td_context_threads(context); w++) {
-        TD_TRY(td__grow(&scratch[w].keys, context, keys, sizeof *scratch->keys, err));
-        TD_TRY(td__grow(&scratch[w].few_keys, context, few, sizeof *scratch->few_keys, err));
-        TD_TRY(td__grow(&scratch[w].finalists, context, finalists, sizeof *scratch->finalists, err));
+        td__tree_scratch *one = &scratch[w];
+        TD_TRY(td__grow(&one->keys, context, keys, sizeof *one->keys, err));
+        TD_TRY(td__grow(&one->few_keys, context, candidates > hits ? candidates : hits,
+                        sizeof *one->few_keys, err));
+        TD_TRY(td__grow(&one->slots, context, candidates, sizeof *one->slots, err));
+        TD_TRY(td__grow(&one->products, context, candidates, sizeof *one->products, err));
+        TD_TRY(td__grow(&one->finalists, context, candidates * heads, sizeof *one->finalists, err));
+        one->candidates.keys = one->keys;
+        one->candidates.capacity = keys;
     }
 done:
     return status;

@@ -1,14 +1,13 @@
 /* quant_avx2.c -- scores of compressed vectors, 32 table entries an instruction.
  *
  * Serves: stage 7. A register holds two blocks of a group, one in each half, with their two tables
- * beside. The entries found are bytes; they are added up as 16-bit numbers without being spread out
- * first: `both` adds pairs of bytes as they are, `odd` the upper ones alone, and the lower ones are
- * both - 256 odd. (So does ScaNN.) */
+ * beside. The entries found are bytes; eight of them are added up as bytes, and these sums as 16-bit
+ * numbers without being spread out first: `both` adds pairs of bytes as they are, `odd` the upper ones
+ * alone, and the lower ones are both - 256 odd. */
 #include "kernel/quant.h"
+#include "kernel/quant_rows_x86.h"
 
 #if defined(__x86_64__)
-
-#include <immintrin.h>
 
 #include "base/poison.h"
 
@@ -16,11 +15,28 @@ typedef struct sums16 {
     __m256i both, odd;
 } sums16;
 
-static inline void add_entries(sums16 *sums, __m256i table, __m256i codes)
+static inline void add_bytes(sums16 *sums, __m256i bytes)
 {
-    __m256i entries = _mm256_shuffle_epi8(table, codes);
-    sums->both = _mm256_add_epi16(sums->both, entries);
-    sums->odd = _mm256_add_epi16(sums->odd, _mm256_srli_epi16(entries, 8));
+    sums->both = _mm256_add_epi16(sums->both, bytes);
+    sums->odd = _mm256_add_epi16(sums->odd, _mm256_srli_epi16(bytes, 8));
+}
+
+/* Add the entries of `blocks` <= 2 TD__ENTRIES_BYTE blocks. */
+static inline void add_blocks(sums16 *low, sums16 *high, const uint8_t *codes, const uint8_t *tables,
+                              uint32_t blocks)
+{
+    const __m256i nibble = _mm256_set1_epi8(15);
+    __m256i first = _mm256_setzero_si256(), second = first;
+    for (uint32_t b = 0; b < blocks; b += 2) {
+        __m256i bytes = _mm256_load_si256((const __m256i *)(codes + (size_t)b * 16));
+        __m256i table = _mm256_load_si256((const __m256i *)(tables + (size_t)b * 16));
+        __m256i upper = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
+        bytes = _mm256_shuffle_epi8(table, _mm256_and_si256(bytes, nibble));
+        first = _mm256_add_epi8(first, bytes);
+        second = _mm256_add_epi8(second, _mm256_shuffle_epi8(table, upper));
+    }
+    add_bytes(low, first);
+    add_bytes(high, second);
 }
 
 static inline __m128i add_halves(__m256i x)
@@ -44,22 +60,23 @@ static inline uint32_t finish(const sums16 *sums, __m128i threshold, uint16_t *o
 static void sum_codes(const uint8_t *codes, uint32_t groups, const uint8_t *tables, uint32_t blocks,
                       uint32_t threshold, uint16_t *sums, uint32_t *masks)
 {
-    const __m256i nibble = _mm256_set1_epi8(15);
+    const uint32_t run = 2 * TD__ENTRIES_BYTE;
     const __m128i least = _mm_set1_epi16((short)(threshold > 65535 ? 65535 : threshold));
-    for (uint32_t g = 0; g < groups; g++, sums += TD__GROUP) {
+    for (uint32_t g = 0; g < groups; g++, sums += TD__GROUP, codes += (size_t)blocks * 16) {
         sums16 low = {_mm256_setzero_si256(), _mm256_setzero_si256()}, high = low;
-        for (uint32_t b = 0; b < blocks; b += 2, codes += TD__GROUP) {
-            __m256i bytes = _mm256_load_si256((const __m256i *)codes);
-            __m256i table = _mm256_load_si256((const __m256i *)(tables + (uint64_t)b * 16));
-            add_entries(&low, table, _mm256_and_si256(bytes, nibble));
-            add_entries(&high, table, _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble));
+        uint32_t b = 0;
+        for (; b + run <= blocks; b += run) {
+            add_blocks(&low, &high, codes + (size_t)b * 16, tables + (size_t)b * 16, run);
+        }
+        if (b < blocks) {
+            add_blocks(&low, &high, codes + (size_t)b * 16, tables + (size_t)b * 16, blocks - b);
         }
         masks[g] = finish(&low, least, sums) | finish(&high, least, sums + 16) << 16;
         if (threshold > 65535) masks[g] = 0;
     }
 }
 
-static int32_t dot_row(const int16_t *query, const int8_t *row, uint32_t dim)
+static inline __m256i dot_row(const int16_t *query, const int8_t *row, uint32_t dim)
 {
     __m256i a = _mm256_setzero_si256(), b = a;
     for (uint32_t k = 0; k < dim; k += TD__ROW_STEP) {
@@ -70,16 +87,29 @@ static int32_t dot_row(const int16_t *query, const int8_t *row, uint32_t dim)
         a = _mm256_add_epi32(a, _mm256_madd_epi16(q0, r0));
         b = _mm256_add_epi32(b, _mm256_madd_epi16(q1, r1));
     }
-    a = _mm256_add_epi32(a, b);
-    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, _MM_SHUFFLE(1, 0, 3, 2)));
-    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, _MM_SHUFFLE(2, 3, 0, 1)));
-    return _mm_cvtsi128_si32(sum);
+    return _mm256_add_epi32(a, b);
+}
+
+static void dot_rows(const int16_t *query, const int8_t *rows, uint32_t dim, td__rows_by_number which,
+                     int32_t *products)
+{
+    for (uint64_t i = 0; i < which.count; i += 4) {
+        __m256i sums[4];
+        for (uint64_t j = 0; j < 4; j++) {
+            td__prefetch_row(rows, dim, which, i + j + TD__ROWS_AHEAD);
+            sums[j] = dot_row(query, rows + (uint64_t)td__row_number(which, i + j) * dim, dim);
+        }
+        __m256i pairs = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]),
+                                          _mm256_hadd_epi32(sums[2], sums[3]));
+        __m128i four = _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+        td__store_some(products + i, four, which.count - i);
+    }
 }
 
 const td__quant_kernels td__quant_avx2 = {
     .sum_codes = sum_codes,
-    .dot_row = dot_row,
+    .dot_rows = dot_rows,
+    .score_rows = td__score_rows_x86,
 };
 
 #endif

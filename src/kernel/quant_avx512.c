@@ -2,10 +2,9 @@
  *
  * Serves: stage 7. As quant_avx2.c, with four blocks of a group in a register. */
 #include "kernel/quant.h"
+#include "kernel/quant_rows_x86.h"
 
 #if defined(__x86_64__)
-
-#include <immintrin.h>
 
 #include "base/poison.h"
 
@@ -13,11 +12,28 @@ typedef struct sums16 {
     __m512i both, odd;
 } sums16;
 
-static inline void add_entries(sums16 *sums, __m512i table, __m512i codes)
+static inline void add_bytes(sums16 *sums, __m512i bytes)
 {
-    __m512i entries = _mm512_shuffle_epi8(table, codes);
-    sums->both = _mm512_add_epi16(sums->both, entries);
-    sums->odd = _mm512_add_epi16(sums->odd, _mm512_srli_epi16(entries, 8));
+    sums->both = _mm512_add_epi16(sums->both, bytes);
+    sums->odd = _mm512_add_epi16(sums->odd, _mm512_srli_epi16(bytes, 8));
+}
+
+/* Add the entries of `blocks` <= 4 TD__ENTRIES_BYTE blocks. */
+static inline void add_blocks(sums16 *low, sums16 *high, const uint8_t *codes, const uint8_t *tables,
+                              uint32_t blocks)
+{
+    const __m512i nibble = _mm512_set1_epi8(15);
+    __m512i first = _mm512_setzero_si512(), second = first;
+    for (uint32_t b = 0; b < blocks; b += 4) {
+        __m512i bytes = _mm512_load_si512(codes + (size_t)b * 16);
+        __m512i table = _mm512_load_si512(tables + (size_t)b * 16);
+        __m512i upper = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), nibble);
+        bytes = _mm512_shuffle_epi8(table, _mm512_and_si512(bytes, nibble));
+        first = _mm512_add_epi8(first, bytes);
+        second = _mm512_add_epi8(second, _mm512_shuffle_epi8(table, upper));
+    }
+    add_bytes(low, first);
+    add_bytes(high, second);
 }
 
 static inline __m128i add_quarters(__m512i x)
@@ -40,22 +56,23 @@ static inline uint32_t finish(const sums16 *sums, __m256i threshold, uint16_t *o
 static void sum_codes(const uint8_t *codes, uint32_t groups, const uint8_t *tables, uint32_t blocks,
                       uint32_t threshold, uint16_t *sums, uint32_t *masks)
 {
-    const __m512i nibble = _mm512_set1_epi8(15);
+    const uint32_t run = 4 * TD__ENTRIES_BYTE;
     const __m256i least = _mm256_set1_epi16((short)(threshold > 65535 ? 65535 : threshold));
-    for (uint32_t g = 0; g < groups; g++, sums += TD__GROUP) {
+    for (uint32_t g = 0; g < groups; g++, sums += TD__GROUP, codes += (size_t)blocks * 16) {
         sums16 low = {_mm512_setzero_si512(), _mm512_setzero_si512()}, high = low;
-        for (uint32_t b = 0; b < blocks; b += 4, codes += 2 * TD__GROUP) {
-            __m512i bytes = _mm512_load_si512(codes);
-            __m512i table = _mm512_load_si512(tables + (uint64_t)b * 16);
-            add_entries(&low, table, _mm512_and_si512(bytes, nibble));
-            add_entries(&high, table, _mm512_and_si512(_mm512_srli_epi16(bytes, 4), nibble));
+        uint32_t b = 0;
+        for (; b + run <= blocks; b += run) {
+            add_blocks(&low, &high, codes + (size_t)b * 16, tables + (size_t)b * 16, run);
+        }
+        if (b < blocks) {
+            add_blocks(&low, &high, codes + (size_t)b * 16, tables + (size_t)b * 16, blocks - b);
         }
         masks[g] = finish(&low, least, sums) | finish(&high, least, sums + 16) << 16;
         if (threshold > 65535) masks[g] = 0;
     }
 }
 
-static int32_t dot_row(const int16_t *query, const int8_t *row, uint32_t dim)
+static inline int32_t dot_row(const int16_t *query, const int8_t *row, uint32_t dim)
 {
     __m512i sum = _mm512_setzero_si512();
     for (uint32_t k = 0; k < dim; k += TD__ROW_STEP) {
@@ -65,9 +82,19 @@ static int32_t dot_row(const int16_t *query, const int8_t *row, uint32_t dim)
     return _mm512_reduce_add_epi32(sum);
 }
 
+static void dot_rows(const int16_t *query, const int8_t *rows, uint32_t dim, td__rows_by_number which,
+                     int32_t *products)
+{
+    for (uint64_t i = 0; i < which.count; i++) {
+        td__prefetch_row(rows, dim, which, i + TD__ROWS_AHEAD);
+        products[i] = dot_row(query, rows + (uint64_t)which.numbers[i] * dim, dim);
+    }
+}
+
 const td__quant_kernels td__quant_avx512 = {
     .sum_codes = sum_codes,
-    .dot_row = dot_row,
+    .dot_rows = dot_rows,
+    .score_rows = td__score_rows_x86,
 };
 
 #endif

@@ -3,6 +3,8 @@
  * Serves: stage 7. */
 #include "kernel/quant.h"
 
+#include <math.h>
+
 #include "base/poison.h"
 
 static void sum_group(const uint8_t *codes, const uint8_t *tables, uint32_t blocks, uint16_t *sums)
@@ -27,14 +29,28 @@ static void sum_codes(const uint8_t *codes, uint32_t groups, const uint8_t *tabl
     }
 }
 
-static int32_t dot_row(const int16_t *query, const int8_t *row, uint32_t dim)
+static void dot_rows(const int16_t *query, const int8_t *rows, uint32_t dim, td__rows_by_number which,
+                     int32_t *products)
 {
-    int32_t sum = 0;
-    for (uint32_t k = 0; k < dim; k++) sum += query[k] * row[k];
-    return sum;
+    for (uint64_t i = 0; i < which.count; i++) {
+        const int8_t *row = rows + (uint64_t)which.numbers[i] * dim;
+        products[i] = 0;
+        for (uint32_t k = 0; k < dim; k++) products[i] += query[k] * row[k];
+    }
+}
+
+static void score_rows(const float *query, const float *rows, uint32_t dim, td__rows_by_number which,
+                       float *scores)
+{
+    for (uint64_t i = 0; i < which.count; i++) {
+        const float *row = rows + (uint64_t)which.numbers[i] * dim;
+        scores[i] = 0.0f;
+        for (uint32_t k = 0; k < dim; k++) scores[i] = fmaf(query[k], row[k], scores[i]);
+    }
 }
 
 const td__quant_kernels td__quant_ref = {
     .sum_codes = sum_codes,
-    .dot_row = dot_row,
+    .dot_rows = dot_rows,
+    .score_rows = score_rows,
 };

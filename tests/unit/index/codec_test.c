@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "index/codec.h"
+#include "kernel/quant.h"
 
 enum { ROWS = 3000, DIM = 13 };
 
@@ -136,7 +137,7 @@ static void tables_score_codes(void **state)
     (void)state;
     for (uint32_t width = 1; width <= 3; width++) {
         fixture f = make(width, 4.0f, 1);
-        float *queries = test_normal_vectors(8, 20, DIM), entries[DIM * 16], decoded[DIM];
+        float *queries = test_normal_vectors(8, 20, DIM), entries[DIM * 17], decoded[DIM];
         uint8_t tables[(DIM + 3) * 16], codes[DIM];
         for (int q = 0; q < 20; q++) {
             const float *query = queries + q * DIM;
@@ -152,6 +153,7 @@ static void tables_score_codes(void **state)
                 for (int k = 0; k < DIM; k++) product += (double)query[k] * (double)decoded[k];
                 for (uint32_t b = 0; b < f.codec.blocks; b++) sum += tables[b * 16 + codes[b]];
                 assert_true(sum <= scale.most);
+                assert_true(fabs(sum - (double)scale.mean) < 6.0 * (double)scale.deviation);
                 assert_close(sum / (double)scale.scale + (double)scale.offset, product, 1e-4,
                              0.51 * f.codec.blocks / (double)scale.scale);
             }
@@ -165,7 +167,7 @@ static void tables_of_odd_queries_are_sound(void **state)
 {
     (void)state;
     fixture f = make(2, 4.0f, 1);
-    float entries[DIM * 16], query[DIM] = {0};
+    float entries[DIM * 17], query[DIM] = {0};
     uint8_t tables[DIM * 16];
     td__code_scale scale = td__codec_tables(&f.codec, query, 1e30f, entries, tables);
     assert_true(scale.scale == 0.0f);
@@ -175,7 +177,31 @@ static void tables_of_odd_queries_are_sound(void **state)
     assert_true(scale.scale <= 1000.0f);
     query[0] = 1.0f;
     scale = td__codec_tables(&f.codec, query, 1e30f, entries, tables);
-    assert_true(scale.most == 255); /* one block has a range, and it takes all steps */
+    assert_true(scale.most == TD__ENTRY_MAX); /* one block has a range, and it takes all steps */
+    end(&f);
+}
+
+/* Of all 16^blocks sums. */
+static void mean_and_deviation_are_those_of_the_tables(void **state)
+{
+    (void)state;
+    fixture f = make(2, 4.0f, 1);
+    float entries[DIM * 17], *query = test_normal_vectors(8, 1, DIM);
+    uint8_t tables[(DIM + 3) * 16];
+    double mean = 0.0, variance = 0.0;
+    td__code_scale scale = td__codec_tables(&f.codec, query, 1e30f, entries, tables);
+    for (uint32_t b = 0; b < f.codec.blocks; b++) {
+        double sum = 0.0, squares = 0.0;
+        for (uint32_t v = 0; v < 16; v++) {
+            sum += tables[b * 16 + v] / 16.0;
+            squares += (double)tables[b * 16 + v] * tables[b * 16 + v] / 16.0;
+        }
+        mean += sum;
+        variance += squares - sum * sum;
+    }
+    assert_close(scale.mean, mean, 1e-5, 0);
+    assert_close(scale.deviation, sqrt(variance), 1e-5, 0);
+    free(query);
     end(&f);
 }
 
@@ -183,17 +209,17 @@ static void tables_of_odd_queries_are_sound(void **state)
 static void many_blocks_take_smaller_entries(void **state)
 {
     (void)state;
-    enum { WIDE = 1000 };
+    enum { WIDE = 2200 };
     td_context *context = test_context(1);
     td_error err = {0};
     td__codec codec;
-    float *rows = test_normal_vectors(3, 64, WIDE), *entries = malloc(WIDE * 16 * sizeof *entries);
+    float *rows = test_normal_vectors(3, 64, WIDE), *entries = malloc(WIDE * 17 * sizeof *entries);
     uint8_t *tables = malloc(WIDE * 16);
     assert_ok(td__codec_create(&codec, context, WIDE, 1, 1.0f, &err));
     assert_ok(td__codec_train(&codec, rows, 64, 1, &err));
     td__code_scale scale = td__codec_tables(&codec, rows, 1e30f, entries, tables);
     assert_in_range(scale.most, 1, 65535);
-    for (int i = 0; i < WIDE * 16; i++) assert_true(tables[i] <= 65);
+    for (int i = 0; i < WIDE * 16; i++) assert_true(tables[i] <= 65535 / WIDE);
     td__codec_clear(&codec);
     td_context_free(context);
     free(rows);
@@ -236,6 +262,7 @@ int main(void)
         cmocka_unit_test(weight_moves_the_error_away_from_the_item),
         cmocka_unit_test(tables_score_codes),
         cmocka_unit_test(tables_of_odd_queries_are_sound),
+        cmocka_unit_test(mean_and_deviation_are_those_of_the_tables),
         cmocka_unit_test(many_blocks_take_smaller_entries),
         cmocka_unit_test(same_codewords_for_any_threads),
         cmocka_unit_test(equal_and_zero_items_do_no_harm),

@@ -4,7 +4,7 @@
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
 
-enum { GROUPS = 5, BLOCKS_MAX = 260, ROW_MAX = 2048 };
+enum { GROUPS = 5, BLOCKS_MAX = 2112, ROW_MAX = 2048 };
 
 typedef struct coded {
     uint8_t *codes;  /* [GROUPS, blocks, 16] */
@@ -73,7 +73,7 @@ static void check_all_sums(const td__quant_kernels *kernels)
 {
     const uint32_t blocks[] = {4, 8, 12, 32, 64, 100, 256};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {
-        coded one = make_coded(i + 1, blocks[i], 255);
+        coded one = make_coded(i + 1, blocks[i], TD__ENTRY_MAX);
         uint32_t middle = plain_sum(&one, 2, 17);
         const uint32_t thresholds[] = {0, 1, middle - 1, middle, middle + 1, 65535, 65536, UINT32_MAX};
         for (int t = 0; t < 8; t++) check_sums(kernels, &one, thresholds[t]);
@@ -87,17 +87,13 @@ static void sums_are_those_of_the_entries(void **state)
     for_each_set(check_all_sums);
 }
 
-/* 257 * 255 = 65535; 260 blocks with entries up to 252. */
+/* 2112 * 31 = 65472. */
 static void check_largest(const td__quant_kernels *kernels)
 {
-    coded one = make_coded(3, BLOCKS_MAX, 252);
-    memset(one.tables, 252, BLOCKS_MAX * 16);
-    check_sums(kernels, &one, 65520);
-    check_sums(kernels, &one, 65521);
-    free_coded(&one);
-    one = make_coded(4, 256, 255);
-    memset(one.tables, 255, 256 * 16);
-    check_sums(kernels, &one, 65280);
+    coded one = make_coded(3, BLOCKS_MAX, TD__ENTRY_MAX);
+    memset(one.tables, TD__ENTRY_MAX, BLOCKS_MAX * 16);
+    check_sums(kernels, &one, 65472);
+    check_sums(kernels, &one, 65473);
     free_coded(&one);
 }
 
@@ -107,27 +103,91 @@ static void the_largest_sums_fit(void **state)
     for_each_set(check_largest);
 }
 
+enum { ROWS = 23, TAKEN = 37 };
+
+/* Numbers of rows, some twice, in no order. */
+static void draw_numbers(uint32_t *numbers, uint64_t *seed)
+{
+    for (int i = 0; i < TAKEN; i++) numbers[i] = (uint32_t)test_uniform(seed, 0, ROWS);
+}
+
+static void check_products(const td__quant_kernels *kernels, uint32_t dim, const int16_t *query,
+                           const int8_t *rows)
+{
+    uint32_t numbers[TAKEN];
+    uint64_t seed = dim;
+    draw_numbers(numbers, &seed);
+    for (uint64_t count = 0; count <= TAKEN; count += count < 10 ? 1 : 9) {
+        int32_t products[TAKEN + 1] = {0};
+        products[count] = 77;
+        kernels->dot_rows(query, rows, dim, (td__rows_by_number){numbers, count}, products);
+        for (uint64_t i = 0; i < count; i++) {
+            int64_t expected = 0;
+            for (uint32_t k = 0; k < dim; k++) {
+                expected += (int64_t)query[k] * rows[(size_t)numbers[i] * dim + k];
+            }
+            assert_int_equal(products[i], expected);
+        }
+        assert_int_equal(products[count], 77);
+    }
+}
+
 static void check_rows(const td__quant_kernels *kernels)
 {
     int16_t *query = aligned(ROW_MAX * sizeof *query);
-    int8_t *row = aligned(ROW_MAX);
+    int8_t *rows = aligned((size_t)ROWS * ROW_MAX);
     uint64_t seed = 9;
+    for (uint32_t k = 0; k < ROW_MAX; k++) query[k] = (int16_t)test_uniform(&seed, -8000, 8000);
+    for (uint32_t k = 0; k < ROWS * ROW_MAX; k++) rows[k] = (int8_t)test_uniform(&seed, -127.9, 127.9);
     for (uint32_t dim = TD__ROW_STEP; dim <= ROW_MAX; dim += dim < 512 ? TD__ROW_STEP : 512) {
-        int64_t expected = 0;
-        for (uint32_t k = 0; k < dim; k++) {
-            query[k] = (int16_t)test_uniform(&seed, -8000, 8000);
-            row[k] = (int8_t)test_uniform(&seed, -127.9, 127.9);
-            expected += (int64_t)query[k] * row[k];
-        }
-        assert_int_equal(kernels->dot_row(query, row, dim), expected);
+        check_products(kernels, dim, query, rows);
     }
     for (uint32_t k = 0; k < 512; k++) {
         query[k] = k % 2 == 0 ? 32767 : -32767;
-        row[k] = k % 2 == 0 ? 127 : -127;
+        for (int r = 0; r < ROWS; r++) rows[r * 512 + (int)k] = k % 2 == 0 ? 127 : -127;
     }
-    assert_int_equal(kernels->dot_row(query, row, 512), 512 * 32767 * 127);
+    check_products(kernels, 512, query, rows);
     free(query);
-    free(row);
+    free(rows);
+}
+
+/* Rows and query start anywhere. */
+static void check_scores(const td__quant_kernels *kernels)
+{
+    float *memory = aligned((ROWS + 1) * (size_t)ROW_MAX * sizeof *memory);
+    uint32_t numbers[TAKEN];
+    uint64_t seed = 4;
+    draw_numbers(numbers, &seed);
+    for (uint32_t i = 0; i < (ROWS + 1) * ROW_MAX; i++) memory[i] = (float)test_uniform(&seed, -2, 2);
+    const uint32_t dims[] = {1, 2, 3, 4, 5, 7, 8, 9, 16, 31, 64, 100, 128, 1000};
+    for (size_t d = 0; d < sizeof dims / sizeof dims[0]; d++) {
+        const float *query = memory + 1, *rows = memory + dims[d] + 1;
+        for (uint64_t count = 0; count <= TAKEN; count += count < 18 ? 1 : 19) {
+            float scores[TAKEN + 1], expected[TAKEN + 1];
+            td__rows_by_number which = {numbers, count};
+            scores[count] = expected[count] = 5.0f;
+            kernels->score_rows(query, rows, dims[d], which, scores);
+            td__quant_ref.score_rows(query, rows, dims[d], which, expected);
+            assert_memory_equal(scores, expected, (count + 1) * sizeof *scores);
+        }
+    }
+    free(memory);
+}
+
+static void scores_of_rows_are_those_of_a_scan(void **state)
+{
+    const td__kernels *kernels = td__kernels_at(0);
+    float rows[3 * 5], query[5], packed[5 * TD__PANEL] = {0}, scores[3], expected[TD__PANEL];
+    const uint32_t numbers[] = {0, 1, 2};
+    uint64_t seed = 6;
+    (void)state;
+    for_each_set(check_scores);
+    for (int i = 0; i < 15; i++) rows[i] = (float)test_uniform(&seed, -2, 2);
+    for (int i = 0; i < 5; i++) query[i] = (float)test_uniform(&seed, -2, 2);
+    for (int i = 0; i < 15; i++) packed[i % 5 * TD__PANEL + i / 5] = rows[i];
+    kernels->score_panel(query, 1, packed, 5, NULL, expected);
+    kernels->quant->score_rows(query, rows, 5, (td__rows_by_number){numbers, 3}, scores);
+    assert_memory_equal(scores, expected, sizeof scores);
 }
 
 static void products_of_rows_are_exact(void **state)
@@ -142,6 +202,7 @@ int main(void)
         cmocka_unit_test(sums_are_those_of_the_entries),
         cmocka_unit_test(the_largest_sums_fit),
         cmocka_unit_test(products_of_rows_are_exact),
+        cmocka_unit_test(scores_of_rows_are_those_of_a_scan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

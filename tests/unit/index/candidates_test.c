@@ -1,0 +1,130 @@
+/* candidates_test.c -- exactly the best remain, whatever comes, and the threshold never errs. */
+#include "support/test.h"
+
+#include "index/candidates.h"
+
+enum { MOST = 20000 };
+
+typedef struct stream {
+    int64_t scores[MOST];
+    uint32_t count;
+} stream;
+
+static int descending(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return (*x < *y) - (*x > *y);
+}
+
+static void check_best(uint64_t *found, uint64_t count, const stream *from, uint64_t wanted)
+{
+    uint64_t *all = malloc(MOST * sizeof *all);
+    for (uint32_t i = 0; i < from->count; i++) all[i] = td__candidate_key(from->scores[i], i);
+    qsort(all, from->count, sizeof *all, descending);
+    qsort(found, count, sizeof *found, descending);
+    assert_int_equal(count, wanted < from->count ? wanted : from->count);
+    assert_memory_equal(found, all, count * sizeof *found);
+    free(all);
+}
+
+/* Settling after every `every` scores, as a search does after a group. */
+static void run(const stream *from, uint64_t wanted, int64_t top, int64_t span, uint32_t every)
+{
+    td__candidates all = {.capacity = 2 * wanted + 64};
+    all.keys = malloc(all.capacity * sizeof *all.keys);
+    td__candidates_start(&all, wanted, top, span);
+    for (uint32_t i = 0; i < from->count; i++) {
+        if (from->scores[i] >= all.least) td__candidates_push(&all, from->scores[i], i);
+        if (i % every == every - 1) td__candidates_settle(&all);
+        assert_true(all.count <= all.capacity);
+    }
+    td__candidates_cut(&all);
+    check_best(all.keys, all.count, from, wanted);
+    free(all.keys);
+}
+
+static void run_all(const stream *from, int64_t top, int64_t span)
+{
+    const uint64_t wanted[] = {1, 2, 10, 100, 3000, MOST};
+    for (int w = 0; w < 6; w++) {
+        run(from, wanted[w], top, span, 1);
+        run(from, wanted[w], top, span, 32);
+        run(from, wanted[w], top, span, MOST + 1);
+    }
+}
+
+static void the_best_of_random_scores_remain(void **state)
+{
+    static stream from;
+    (void)state;
+    const uint32_t counts[] = {0, 1, 2, 33, 1000, MOST};
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        for (int c = 0; c < 6; c++) {
+            uint64_t draws = seed;
+            from.count = counts[c];
+            for (uint32_t i = 0; i < from.count; i++) {
+                from.scores[i] = (int64_t)test_uniform(&draws, 0, 1000) - i / 100;
+            }
+            run_all(&from, 1500, 3000);
+        }
+    }
+}
+
+static void few_different_scores_are_cut_by_slot(void **state)
+{
+    static stream from;
+    (void)state;
+    from.count = MOST;
+    for (uint32_t i = 0; i < MOST; i++) from.scores[i] = (i * 7) % 3;
+    run_all(&from, 2, 4);
+    run_all(&from, 100000, 200000); /* all in one bin */
+    memset(from.scores, 0, sizeof from.scores);
+    run_all(&from, 0, 0);
+}
+
+static void any_order_is_good(void **state)
+{
+    static stream from;
+    (void)state;
+    from.count = MOST;
+    for (uint32_t i = 0; i < MOST; i++) from.scores[i] = i;
+    run_all(&from, MOST, 2 * MOST);
+    for (uint32_t i = 0; i < MOST; i++) from.scores[i] = -(int64_t)i;
+    run_all(&from, 0, 2 * MOST);
+}
+
+static void scores_far_below_the_bins_count(void **state)
+{
+    static stream from;
+    uint64_t seed = 5;
+    (void)state;
+    from.count = MOST;
+    for (uint32_t i = 0; i < MOST; i++) from.scores[i] = (int64_t)test_uniform(&seed, -1e9, 1e9);
+    run_all(&from, 1000000000, 1000);
+    run_all(&from, 1000000000, 2000000000);
+}
+
+static void keys_tell_score_and_slot(void **state)
+{
+    (void)state;
+    const int64_t scores[] = {0, 1, -1, 123456, -(INT64_C(1) << 30), INT64_C(1) << 30};
+    for (int i = 0; i < 6; i++) {
+        uint64_t key = td__candidate_key(scores[i], 77);
+        assert_true(td__candidate_score(key) == scores[i]);
+        assert_int_equal(td__candidate_slot(key), 77);
+        assert_true(td__candidate_key(scores[i] + 1, 90) > key);
+        assert_true(td__candidate_key(scores[i], 76) > key);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_best_of_random_scores_remain),
+        cmocka_unit_test(few_different_scores_are_cut_by_slot),
+        cmocka_unit_test(any_order_is_good),
+        cmocka_unit_test(scores_far_below_the_bins_count),
+        cmocka_unit_test(keys_tell_score_and_slot),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
