@@ -12,6 +12,7 @@
 #ifndef TD_KERNEL_QUANT_H
 #define TD_KERNEL_QUANT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
