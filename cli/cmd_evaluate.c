@@ -17,6 +17,7 @@ typedef struct evaluate_arguments {
     evaluate_own own;
     cli_data data;
     td_evaluate_options evaluate;
+    cli_beside beside;
 } evaluate_arguments;
 
 static const td_option own_rows[] = {
@@ -34,6 +35,7 @@ static const cli_group groups[] = {
     CLI_DATA_GROUPS(evaluate_arguments),
     {"Measuring", td_evaluate_option_table, offsetof(evaluate_arguments, evaluate)},
     {"What a ranking holds", own_table, offsetof(evaluate_arguments, own)},
+    {"What it must beat", cli_beside_option_table, offsetof(evaluate_arguments, beside)},
     {"Everywhere", cli_common_option_table, offsetof(evaluate_arguments, common)},
 };
 
@@ -48,17 +50,18 @@ static td_status run(cli_call *call, td_error *err)
     TD_FAIL_IF(!held_out, err, ERR_ARGUMENT,
                "nothing is held out to measure on; name it with --test FILE, or cut the files in "
                "the way they were cut for training with --split");
+    TD_TRY(cli_beside_check(&arguments->beside, err));
     if (arguments->own.keep_seen) arguments->evaluate.exclude_seen = false;
     TD_TRY(td_model_load(&model, call->context, call->operands[0], err));
     TD_TRY(cli_parts_read(&parts, call, &arguments->data, call->operands + 1,
                           call->operand_count - 1, 0, err));
     cli_parts_print(&parts, call);
-    TD_TRY(cli_compare(&comparison, call, model, parts.train, parts.test, &arguments->evaluate,
-                       err));
+    TD_TRY(cli_compare(&comparison, call, model, parts.train, parts.test, &arguments->beside,
+                       &arguments->evaluate, err));
     if (call->common->json) {
         TD_TRY(cli_json_print(cli_comparison_json(&comparison), err));
     } else {
-        cli_comparison_print(&comparison, &arguments->evaluate);
+        cli_comparison_print(&comparison, call);
     }
 done:
     cli_parts_free(&parts);
@@ -73,15 +76,18 @@ const cli_verb cli_evaluate = {
     .operands_min = 2,
     .operands_max = UINT32_MAX,
     .about = "Ranks all candidates for each query of the held-out part and measures how far up the "
-             "held-out ones stand, for the model and for the list of the most popular. Give the "
+             "held-out ones stand, for the model and for what it must beat: the most popular, "
+             "item-knn, EASE. It warns where the model is not better, or gives all queries much "
+             "the same. Give the "
              "files the model was trained on, and either --test FILE or the same --split flags as "
              "for training: the same flags cut the same way. What a query had in the training part "
              "is left out of its ranking unless --keep-seen.",
     .example = "tandem evaluate movies.tandem data/ml-latest-small/ratings.csv --split random",
-    .output = "One object: model and popularity, each with queries, rows, rows_unknown (held-out "
-              "rows whose candidate cannot be ranked: misses), seconds and at: a list of objects "
-              "with k, recall, ndcg, hit_rate, precision, map, mrr, accuracy, coverage, "
-              "popularity.",
+    .output = "One object: model, popularity, item-knn, ease (those that were measured), each with "
+              "queries, rows, rows_unknown (held-out rows whose candidate cannot be ranked: "
+              "misses), seconds (a baseline: with learning) and at: a list of objects with k, "
+              "ndcg, recall, hit_rate, precision, map, mrr, accuracy, coverage, overlap, "
+              "popularity; and warnings, a list of sentences.",
     CLI_GROUPS(groups),
     .arguments_size = sizeof(evaluate_arguments),
     .run = run,

@@ -24,6 +24,7 @@ typedef struct train_arguments {
     td_model_options model;
     td_train_options train;
     td_evaluate_options evaluate;
+    cli_beside beside;
 } train_arguments;
 
 static const td_option own_rows[] = {
@@ -49,6 +50,7 @@ static const cli_group groups[] = {
     {"The two towers", td_model_option_table, offsetof(train_arguments, model)},
     {"Training", td_train_option_table, offsetof(train_arguments, train)},
     {"Measuring what was held out", td_evaluate_option_table, offsetof(train_arguments, evaluate)},
+    {"What it must beat", cli_beside_option_table, offsetof(train_arguments, beside)},
     {"Everywhere", cli_common_option_table, offsetof(train_arguments, common)},
 };
 
@@ -149,6 +151,7 @@ static td_status run(cli_call *call, td_error *err)
     cli_comparison comparison;
     bool json = call->common->json;
     TD_TRY(check_output(arguments->own.output, err));
+    TD_TRY(cli_beside_check(&arguments->beside, err));
     TD_TRY(cli_parts_read(&parts, call, &arguments->data, call->operands, call->operand_count,
                           arguments->own.validation_fraction, err));
     cli_parts_print(&parts, call);
@@ -157,9 +160,9 @@ static td_status run(cli_call *call, td_error *err)
     TD_TRY(td_model_save(model, arguments->own.output, err));
     if (!json) print_report(call, model, &report);
     if (parts.test != NULL) {
-        TD_TRY(cli_compare(&comparison, call, model, parts.train, parts.test, &arguments->evaluate,
-                           err));
-        if (!json) cli_comparison_print(&comparison, &arguments->evaluate);
+        TD_TRY(cli_compare(&comparison, call, model, parts.train, parts.test, &arguments->beside,
+                           &arguments->evaluate, err));
+        if (!json) cli_comparison_print(&comparison, call);
     }
     if (json) {
         TD_TRY(cli_json_print(report_json(call, &parts, model, &report,
@@ -180,8 +183,9 @@ const cli_verb cli_train = {
     .about = "Reads who interacted with what, learns one vector for each query (user) and each "
              "candidate (item) so that a query's vector is nearest to what it is likely to "
              "interact with next, and writes a model file. With a part held out (--split or "
-             "--test) it then measures the model on it, beside the list of the most popular "
-             "candidates, which any model should beat.",
+             "--test) it then measures the model on it, beside what it must beat (the most popular "
+             "candidates, item-knn, EASE), and warns where it does not, or where all queries get "
+             "much the same. docs/table.md says how to read the table.",
     .example = "tandem train data/ml-latest-small/ratings.csv \\\n"
                "    --items data/ml-latest-small/movies.csv --split random -o movies.tandem",
     .output = "One object: model (the file), queries, candidates, parameters, read (lines, rows, "

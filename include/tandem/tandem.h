@@ -928,6 +928,9 @@ typedef struct td_metrics_at {
     double mrr;       /* 1 / rank of the first hit, 0 beyond k */
     double coverage;  /* share of the rankable candidates that occur in some top k */
     double popularity; /* mean training count of all that stand in the top k lists */
+    double overlap;    /* chance that an item of one query's list stands in that of another: 1 if all
+                        * get the same. One less the inter-user diversity of Zhou et al. (PNAS 2010),
+                        * where lists are of equal length; exact, over all pairs of queries */
 } td_metrics_at;
 
 typedef struct td_metrics {

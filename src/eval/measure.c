@@ -34,7 +34,7 @@ struct td__measure {
     double *discount;       /* [k_max] 1 / log2(rank + 2) */
     double *ideal;          /* [most test items of a query + 1] sum of the first discounts */
     uint8_t *relevant;      /* [threads, k_max] is the hit of this rank a test item? */
-    uint32_t *best_rank;    /* [rank_count] best rank a candidate had in any list, or TD_NONE */
+    uint32_t *times;        /* [count of k, rank_count] lists that a candidate stands in */
     sums *blocks;           /* [blocks of a chunk] */
     sums total;
 };
@@ -66,15 +66,15 @@ td_status td__measure_create(td__measure **out, const td__evaluation *evaluation
     TD_TRY(td__alloc(&measure->discount, context, k_max, sizeof *measure->discount, err));
     TD_TRY(td__alloc(&measure->ideal, context, most + 1, sizeof *measure->ideal, err));
     TD_TRY(td__alloc(&measure->relevant, context, threads * k_max, sizeof *measure->relevant, err));
-    TD_TRY(td__alloc(&measure->best_rank, context, evaluation->rank_count,
-                     sizeof *measure->best_rank, err));
+    TD_TRY(td__alloc_zero(&measure->times, context,
+                          (uint64_t)evaluation->options->k.count * evaluation->rank_count,
+                          sizeof *measure->times, err));
     TD_TRY(td__alloc(&measure->blocks, context,
                      td__block_count(TD__CHUNK_QUERIES, TD__MEASURE_QUERIES),
                      sizeof *measure->blocks, err));
     measure->ideal[0] = 0;
     for (uint64_t r = 0; r < most; r++) measure->ideal[r + 1] = measure->ideal[r] + discount(r);
     for (uint64_t r = 0; r < k_max; r++) measure->discount[r] = discount(r);
-    for (uint32_t c = 0; c < evaluation->rank_count; c++) measure->best_rank[c] = TD_NONE;
     *out = measure;
     return TD_OK;
 done:
@@ -90,7 +90,7 @@ void td__measure_free(td__measure *measure)
     td__free(context, measure->discount);
     td__free(context, measure->ideal);
     td__free(context, measure->relevant);
-    td__free(context, measure->best_rank);
+    td__free(context, measure->times);
     td__free(context, measure->blocks);
     td__free(context, measure);
 }
@@ -231,15 +231,22 @@ static void add_sums(sums *total, const sums *more)
     }
 }
 
-static void note_best_ranks(td__measure *measure)
+static void count_list(td__measure *measure, const td_hit *hits, uint32_t count)
+{
+    const td_u32_list *k = &measure->evaluation->options->k;
+    for (uint32_t j = 0; j < k->count; j++) {
+        uint32_t *times = measure->times + (size_t)j * measure->evaluation->rank_count;
+        uint32_t depth = count < k->values[j] ? count : k->values[j];
+        for (uint32_t r = 0; r < depth; r++) times[hits[r].position]++;
+    }
+}
+
+static void count_lists(td__measure *measure)
 {
     const td__chunk *chunk = measure->chunk;
     for (uint32_t i = 0; i < chunk->count; i++) {
         const td_hit *hits = chunk->hits + (size_t)i * measure->evaluation->k_max;
-        for (uint32_t r = 0; r < chunk->hit_counts[i]; r++) {
-            uint32_t *best = &measure->best_rank[hits[r].position];
-            if (r < *best) *best = r;
-        }
+        count_list(measure, hits, chunk->hit_counts[i]);
     }
 }
 
@@ -249,15 +256,30 @@ void td__measure_add(td__measure *measure, const td__chunk *chunk)
     measure->chunk = chunk;
     td__parallel_for(measure->evaluation->context, blocks, measure_block, measure);
     for (uint64_t b = 0; b < blocks; b++) add_sums(&measure->total, &measure->blocks[b]);
-    note_best_ranks(measure);
+    count_lists(measure);
 }
 
-/* Share of the candidates that stood before rank k in some list. */
-static double coverage(const td__measure *measure, uint32_t k)
+/* Share of the candidates that stand in some list. */
+static double coverage(const td__measure *measure, uint32_t j)
 {
     uint32_t covered = 0, count = measure->evaluation->rank_count;
-    for (uint32_t c = 0; c < count; c++) covered += measure->best_rank[c] < k;
+    const uint32_t *times = measure->times + (size_t)j * count;
+    for (uint32_t c = 0; c < count; c++) covered += times[c] > 0;
     return count == 0 ? 0 : (double)covered / (double)count;
+}
+
+/* A candidate that stands in n lists is found n (n - 1) times when each list is held against each
+ * other one: so all pairs of lists are compared in one pass over the candidates. */
+static double overlap(const td__measure *measure, uint32_t j)
+{
+    uint64_t shared = 0;
+    uint32_t count = measure->evaluation->rank_count, lists = measure->evaluation->test.queries;
+    const uint32_t *times = measure->times + (size_t)j * count;
+    for (uint32_t c = 0; c < count; c++) {
+        if (times[c] > 0) shared += (uint64_t)times[c] * (times[c] - 1);
+    }
+    double all = (double)measure->total.at[j].recommended * ((double)lists - 1);
+    return lists < 2 || all <= 0 ? 0 : (double)shared / all;
 }
 
 void td__measure_result(const td__measure *measure, td_metrics *metrics)
@@ -284,7 +306,8 @@ void td__measure_result(const td__measure *measure, td_metrics *metrics)
             .ndcg = total->ndcg / queries,
             .map = total->map / queries,
             .mrr = total->mrr / queries,
-            .coverage = coverage(measure, k->values[j]),
+            .coverage = coverage(measure, j),
+            .overlap = overlap(measure, j),
             .popularity = (double)total->popularity / recommended,
         };
     }

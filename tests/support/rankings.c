@@ -95,6 +95,7 @@ typedef struct plain {
     uint32_t candidates;
     td_hit *ranking; /* [candidates] */
     bool *covered;   /* [candidates] */
+    bool *listed;    /* [queries, candidates] */
 } plain;
 
 static uint64_t count_rows(const td_dataset *dataset, uint32_t query, uint32_t candidate)
@@ -155,6 +156,7 @@ static void measure_query(const plain *p, uint32_t query, td_metrics_at *into, d
         uint32_t candidate = p->ranking[r].position;
         *recommended += 1;
         p->covered[candidate] = true;
+        p->listed[(size_t)query * p->candidates + candidate] = true;
         for (uint32_t q = 0; q < td_vocab_count(td_dataset_queries(p->data->train)); q++) {
             into->popularity += (double)count_rows(p->data->train, q, candidate);
         }
@@ -174,15 +176,31 @@ static void measure_query(const plain *p, uint32_t query, td_metrics_at *into, d
     into->mrr += first;
 }
 
+/* Of the items of all lists, how many stand in each of the other lists: pair by pair, item by item. */
+static double measure_overlap(const plain *p, uint32_t queries, double recommended, double lists)
+{
+    uint64_t shared = 0;
+    for (uint32_t a = 0; a < queries; a++) {
+        for (uint32_t b = 0; b < queries; b++) {
+            for (uint32_t c = 0; a != b && c < p->candidates; c++) {
+                shared += p->listed[(size_t)a * p->candidates + c]
+                          && p->listed[(size_t)b * p->candidates + c];
+            }
+        }
+    }
+    return shared == 0 ? 0 : (double)shared / (recommended * (lists - 1));
+}
+
 static td_metrics_at measure_at(const plain *p, uint32_t k, uint32_t candidates_ranked,
                                 const td_metrics *totals)
 {
     td_metrics_at at = {.k = k};
     double recommended = 0, queries = totals->queries == 0 ? 1 : totals->queries;
+    uint32_t all = td_vocab_count(td_dataset_queries(p->data->train));
     memset(p->covered, 0, p->candidates * sizeof *p->covered);
-    for (uint32_t q = 0; q < td_vocab_count(td_dataset_queries(p->data->train)); q++) {
-        measure_query(p, q, &at, &recommended);
-    }
+    memset(p->listed, 0, (size_t)all * p->candidates * sizeof *p->listed);
+    for (uint32_t q = 0; q < all; q++) measure_query(p, q, &at, &recommended);
+    at.overlap = measure_overlap(p, all, recommended, totals->queries);
     for (uint32_t c = 0; c < p->candidates; c++) at.coverage += p->covered[c];
     at.accuracy /= totals->rows == 0 ? 1 : (double)totals->rows;
     at.recall /= queries;
@@ -218,12 +236,15 @@ td_metrics ranking_metrics(const ranking_data *data, ranking_score *score, void 
     p.candidates = td_vocab_count(td_dataset_candidates(data->train));
     p.ranking = malloc((p.candidates + 1) * sizeof *p.ranking);
     p.covered = malloc((p.candidates + 1) * sizeof *p.covered);
+    p.listed = malloc(((size_t)td_vocab_count(td_dataset_queries(data->train)) * p.candidates + 1)
+                      * sizeof *p.listed);
     count_totals(&p, &metrics);
     for (uint32_t j = 0; j < options->k.count; j++) {
         metrics.at[j] = measure_at(&p, options->k.values[j], candidates_ranked, &metrics);
     }
     free(p.ranking);
     free(p.covered);
+    free(p.listed);
     return metrics;
 }
 
@@ -246,5 +267,6 @@ void assert_metrics_equal(const td_metrics *found, const td_metrics *expected)
         assert_close(a->mrr, b->mrr, 1e-12, 1e-15);
         assert_close(a->coverage, b->coverage, 1e-12, 1e-15);
         assert_close(a->popularity, b->popularity, 1e-12, 1e-15);
+        assert_close(a->overlap, b->overlap, 1e-12, 1e-15);
     }
 }

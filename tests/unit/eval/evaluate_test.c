@@ -98,6 +98,7 @@ static void metrics_of_two_queries_by_hand(void **state)
     assert_close(m.at[0].mrr, 1.0 / 2, 1e-15, 0);
     assert_close(m.at[0].coverage, 2.0 / 5, 1e-15, 0); /* c1, c0 */
     assert_close(m.at[0].popularity, (1.0 + 2.0) / 2, 1e-15, 0);
+    assert_close(m.at[0].overlap, 0, 0, 0);
     /* k = 3: query 0 hits at 0 and 2, query 1 not */
     assert_close(m.at[1].accuracy, 2.0 / 4, 1e-15, 0);
     assert_close(m.at[1].recall, 1.0 / 2, 1e-15, 0);
@@ -107,6 +108,7 @@ static void metrics_of_two_queries_by_hand(void **state)
     assert_close(m.at[1].map, ((1.0 + 2.0 / 3) / 2) / 2, 1e-15, 0);
     assert_close(m.at[1].mrr, 1.0 / 2, 1e-15, 0);
     assert_close(m.at[1].coverage, 4.0 / 5, 1e-15, 0);
+    assert_close(m.at[1].overlap, 2.0 / 3, 1e-15, 0); /* c1 c2 c3 and c0 c1 c2 */
     ranking_data_free(&data);
     td_context_free(context);
 }
@@ -117,6 +119,23 @@ static float equal_score(void *user, uint32_t query, uint32_t candidate)
     (void)query;
     (void)candidate;
     return 1.5f;
+}
+
+/* Three queries that get the same list overlap wholly; one list has nothing to overlap with. */
+static void equal_lists_overlap_wholly_and_one_list_not_at_all(void **state)
+{
+    (void)state;
+    const ranking_row train[] = {{3, 0}}, test[] = {{0, 3}, {1, 1}, {2, 4}};
+    td_context *context = test_context(1);
+    td_evaluate_options options = {.k = {.count = 1, .values = {3}}, .exclude_seen = true};
+    for (uint64_t queries = 1; queries <= 3; queries += 2) {
+        ranking_data data = ranking_data_make(context, 4, 5, train, 1, test, queries);
+        table_scorer table = {.score = falling_score};
+        td_metrics m = evaluate(context, &data, &table, &options);
+        assert_close(m.at[0].overlap, queries == 1 ? 0 : 1, 0, 0);
+        ranking_data_free(&data);
+    }
+    td_context_free(context);
 }
 
 /* All scores equal: accuracy counts every row as a hit, the ranking goes by position. */
@@ -372,6 +391,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_of_two_queries_by_hand),
+        cmocka_unit_test(equal_lists_overlap_wholly_and_one_list_not_at_all),
         cmocka_unit_test(ties_count_for_accuracy_and_stand_by_position),
         cmocka_unit_test(agrees_with_sorting_everything),
         cmocka_unit_test(popularity_is_the_scorer_of_counts),
