@@ -7,13 +7,16 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "ids.h"
+#include "history.h"
 #include "output.h"
 #include "ranking.h"
 
 typedef struct recommend_own {
     const char *user; /* read from the list of given flags */
     const char *users;
+    const char *history;       /* these two are read from the list of given flags */
+    const char *history_title;
+    const char *history_file;
     uint32_t k;
     bool with_seen;
     const char *exclude; /* likewise */
@@ -30,6 +33,12 @@ static const td_option own_rows[] = {
                     "whom to recommend to (-u ID); may be given several times"),
     TD__OPTION_TEXT(recommend_own, users, "users", NULL, "FILE",
                     "file with one user id a line, - for standard input"),
+    TD__OPTION_TEXT(recommend_own, history, "history", NULL, "ID,...",
+                    "instead of a user: candidates that a new user took, by id"),
+    TD__OPTION_TEXT(recommend_own, history_title, "history-title", NULL, "TITLE",
+                    "one more of them, by title or a part of it; may be given several times"),
+    TD__OPTION_TEXT(recommend_own, history_file, "history-file", NULL, "FILE",
+                    "file with one more of them a line, by id; - for standard input"),
     TD__OPTION_U32(recommend_own, k, "k", "10", 1, 1000000, "N", "how many candidates (-k N)"),
     TD__OPTION_BOOL(recommend_own, with_seen, "with-seen", "false",
                     "recommend also what the user had in the training part"),
@@ -62,12 +71,14 @@ typedef struct recommend_session {
     uint32_t *rows;    /* [users.count] position of each user, TD_NONE: not known */
     float *vectors;    /* [users.count, heads, dim] */
     cli_hits hits;
+    cli_history history; /* if one was given; there are no users then */
 } recommend_session;
 
 static void session_clear(recommend_session *session)
 {
     td_context *context = session->call->context;
     cli_hits_clear(&session->hits);
+    cli_history_clear(&session->history);
     cli_lists_clear(&session->exclude);
     cli_ids_clear(&session->users);
     cli_ids_clear(&session->excluded_ids);
@@ -215,6 +226,67 @@ static json_t *json(const recommend_session *session)
     return json_pack("{s:o}", "users", users);
 }
 
+/* --- a history instead of users */
+
+static json_t *history_json(const recommend_session *session)
+{
+    const td_model *model = session->engine.model;
+    const cli_history *history = &session->history;
+    cli_names names = {td_model_candidates(model), model};
+    json_t *ids = json_array();
+    for (uint32_t i = 0; i < history->count; i++) {
+        json_array_append_new(ids, cli_json_text(td_vocab_id(names.ids, history->candidates[i])));
+    }
+    json_t *user = json_pack("{s:n, s:b, s:s, s:o, s:i, s:o}", "user", "known", 0, "ranked_by",
+                             "history", "history", ids, "unknown", (int)history->unknown, "items",
+                             cli_hits_json(session->hits.hits, session->hits.counts[0], &names));
+    return json_pack("{s:[o]}", "users", user);
+}
+
+static td_status search_history(recommend_session *session, td_error *err)
+{
+    td_status status = TD_OK;
+    td_context *context = session->call->context;
+    const cli_history *history = &session->history;
+    uint32_t dim = td_model_get_options(session->engine.model)->dim;
+    uint32_t taken = session->own->with_seen ? 0 : history->count;
+    TD_TRY(td__alloc(&session->vectors, context, dim, sizeof *session->vectors, err));
+    TD_TRY(cli_history_vector(session->vectors, history, session->engine.model, err));
+    TD_TRY(cli_lists_add(&session->exclude, context, history->candidates, taken, session->excluded,
+                         session->excluded_ids.count, err));
+    td_vectors query = {session->vectors, 1, dim, 1};
+    TD_TRY(cli_search_index(&session->hits, context, session->engine.index, &query, session->own->k,
+                            &session->exclude, NULL, NULL, err));
+done:
+    return status;
+}
+
+static td_status recommend_to_history(recommend_session *session, td_error *err)
+{
+    td_status status = TD_OK;
+    const td_model *model = session->engine.model;
+    cli_names names = {td_model_candidates(model), model};
+    TD_TRY(cli_history_read(&session->history, session->call, model, session->own->history_file,
+                            err));
+    TD_TRY(search_history(session, err));
+    if (session->call->common->json) TD_TRY(cli_json_print(history_json(session), err));
+    else cli_hits_print(session->hits.hits, session->hits.counts[0], &names);
+done:
+    return status;
+}
+
+static td_status recommend_to_users(recommend_session *session, td_error *err)
+{
+    td_status status = TD_OK;
+    TD_TRY(find_users(session, err));
+    TD_TRY(search(session, err));
+    if (any_unknown(session)) TD_TRY(use_popularity(session, err));
+    if (session->call->common->json) TD_TRY(cli_json_print(json(session), err));
+    else print(session);
+done:
+    return status;
+}
+
 static td_status run(cli_call *call, td_error *err)
 {
     td_status status = TD_OK;
@@ -222,15 +294,15 @@ static td_status run(cli_call *call, td_error *err)
     recommend_session session = {.call = call, .own = &arguments->own};
     TD_TRY(cli_ids_read(&session.users, call, "user", session.own->users, err));
     TD_TRY(cli_ids_read(&session.excluded_ids, call, "exclude", session.own->exclude_file, err));
-    TD_FAIL_IF(session.users.count == 0, err, ERR_ARGUMENT,
-               "for whom? name a user with --user ID, or several in a file with --users FILE");
+    bool history = cli_history_given(call), users = session.users.count > 0;
+    TD_FAIL_IF(!users && !history, err, ERR_ARGUMENT,
+               "for whom? name a user with --user ID, several in a file with --users FILE, or what "
+               "a new user took with --history ID,...");
+    TD_FAIL_IF(users && history, err, ERR_ARGUMENT,
+               "--history is that of a new user; leave it or the users out");
     TD_TRY(cli_engine_load(&session.engine, call->context, call->operands[0], false, err));
     TD_TRY(find_excluded(&session, err));
-    TD_TRY(find_users(&session, err));
-    TD_TRY(search(&session, err));
-    if (any_unknown(&session)) TD_TRY(use_popularity(&session, err));
-    if (call->common->json) TD_TRY(cli_json_print(json(&session), err));
-    else print(&session);
+    TD_TRY(history ? recommend_to_history(&session, err) : recommend_to_users(&session, err));
 done:
     session_clear(&session);
     return status;
@@ -244,11 +316,18 @@ const cli_verb cli_recommend = {
     .operands_max = 1,
     .about = "Ranks all candidates of a model for one or several users and prints the first k, "
              "without those the user had in the training part. The ranking is exact. For a user "
-             "that the model does not know it prints the most popular candidates, and says so.",
+             "that the model does not know it prints the most popular candidates, and says so; "
+             "unless --history tells what that user took: then it solves for the vector that "
+             "iALS would have given such a user, from a model with dot similarity, best one of "
+             "--trainer ials.",
     .example = "tandem recommend movies.tandem --user 7\n"
-               "tandem recommend movies.tandem --user 7 --user 42 -k 3 --exclude 318",
-    .output = "One object: users, a list of objects with user, known, ranked_by (model or "
-              "popularity) and items: a list of objects with rank, id, score, title (or null).",
+               "tandem recommend movies.tandem --user 7 --user 42 -k 3 --exclude 318\n"
+               "tandem train data/ml-latest-small/ratings.csv \\\n"
+               "    --items data/ml-latest-small/movies.csv --trainer ials -o ials.tandem\n"
+               "tandem recommend ials.tandem --history 1,260 --history-title Casablanca",
+    .output = "One object: users, a list of objects with user, known, ranked_by (model, "
+              "popularity or history) and items: a list of objects with rank, id, score, title "
+              "(or null); of a history also history (known ids) and unknown (how many were not).",
     CLI_GROUPS(groups),
     .arguments_size = sizeof(recommend_arguments),
     .run = run,

@@ -39,45 +39,6 @@ static const cli_group groups[] = {
     {"Everywhere", cli_common_option_table, offsetof(similar_arguments, common)},
 };
 
-/* Does `text` contain `part`, letters of ASCII alike in both cases? */
-static bool contains(const char *text, const char *part)
-{
-    size_t length = strlen(part);
-    for (; *text != '\0'; text++) {
-        if (strncasecmp(text, part, length) == 0) return true;
-    }
-    return length == 0;
-}
-
-/* A whole title wins; else exactly one title must contain the text. */
-static td_status find_title(uint32_t *position, const td_model *model, const char *text,
-                            td_error *err)
-{
-    td_status status = TD_OK;
-    uint32_t count = td_vocab_count(td_model_candidates(model)), found = 0, others[3] = {0};
-    for (uint32_t i = 0; i < count; i++) {
-        const char *title = td_model_title(model, i);
-        if (title == NULL || !contains(title, text)) continue;
-        if (strcasecmp(title, text) == 0) {
-            *position = i;
-            return TD_OK;
-        }
-        if (found < 3) others[found] = i;
-        found++;
-    }
-    TD_FAIL_IF(found == 0, err, ERR_NOT_FOUND, "no title contains \"%.200s\"", text);
-    TD_FAIL_IF(found == 2, err, ERR_ARGUMENT,
-               "two titles contain \"%.80s\": \"%.80s\" and \"%.80s\"", text,
-               td_model_title(model, others[0]), td_model_title(model, others[1]));
-    TD_FAIL_IF(found > 2, err, ERR_ARGUMENT,
-               "%u titles contain \"%.80s\", among them \"%.80s\", \"%.80s\" and \"%.80s\"", found,
-               text, td_model_title(model, others[0]), td_model_title(model, others[1]),
-               td_model_title(model, others[2]));
-    *position = others[0];
-done:
-    return status;
-}
-
 static td_status search(cli_hits *hits, const cli_call *call, const cli_engine *engine,
                         uint32_t position, uint32_t k, td_error *err)
 {
@@ -126,7 +87,7 @@ static td_status run(cli_call *call, td_error *err)
     TD_FAIL_IF((own->item == NULL) == (own->title == NULL), err, ERR_ARGUMENT,
                "similar to what? name one candidate with --item ID or --title TEXT");
     TD_TRY(cli_engine_load(&engine, call->context, call->operands[0], true, err));
-    if (own->title != NULL) TD_TRY(find_title(&position, engine.model, own->title, err));
+    if (own->title != NULL) TD_TRY(cli_find_title(&position, engine.model, own->title, err));
     else
         TD_TRY(cli_find(&position, td_model_candidates(engine.model), own->item, "candidate", err));
     TD_TRY(search(&hits, call, &engine, position, own->k, err));

@@ -9,6 +9,7 @@
 #include "data.h"
 #include "metrics.h"
 #include "output.h"
+#include "training.h"
 
 typedef struct train_own {
     const char *output;
@@ -21,8 +22,7 @@ typedef struct train_arguments {
     train_own own;
     cli_data data;
     td_catalog_options catalog;
-    td_model_options model;
-    td_train_options train;
+    cli_training training;
     td_evaluate_options evaluate;
     cli_beside beside;
 } train_arguments;
@@ -47,8 +47,7 @@ static const cli_group groups[] = {
     {"Files", own_table, offsetof(train_arguments, own)},
     CLI_DATA_GROUPS(train_arguments),
     {"Reading the item file", td_catalog_option_table, offsetof(train_arguments, catalog)},
-    {"The two towers", td_model_option_table, offsetof(train_arguments, model)},
-    {"Training", td_train_option_table, offsetof(train_arguments, train)},
+    CLI_TRAINING_GROUPS(train_arguments),
     {"Measuring what was held out", td_evaluate_option_table, offsetof(train_arguments, evaluate)},
     {"What it must beat", cli_beside_option_table, offsetof(train_arguments, beside)},
     {"Everywhere", cli_common_option_table, offsetof(train_arguments, common)},
@@ -84,21 +83,10 @@ static td_status create_model(td_model **model, const cli_call *call, const cli_
         TD_TRY(td_catalog_read(&catalog, call->context, arguments->own.items, &arguments->catalog,
                                &report, err));
     }
-    TD_TRY(td_model_create(model, call->context, parts->train, catalog, &arguments->model, err));
+    TD_TRY(td_model_create(model, call->context, parts->train, catalog,
+                           &arguments->training.model, err));
 done:
     td_catalog_free(catalog);
-    return status;
-}
-
-static td_status train(const cli_call *call, td_model *model, const cli_parts *parts,
-                       td_train_report *report, td_error *err)
-{
-    const train_arguments *arguments = call->arguments;
-    cli_progress progress;
-    td_progress_hook hook = cli_progress_start(&progress, call);
-    td_status status = td_model_train(model, parts->train, parts->validation, &arguments->train,
-                                      &hook, report, err);
-    cli_progress_end(&progress);
     return status;
 }
 
@@ -107,9 +95,11 @@ static void print_report(const cli_call *call, const td_model *model,
 {
     const train_arguments *arguments = call->arguments;
     if (call->common->quiet) return;
-    fprintf(stderr, "%s: %s parameters, %u epochs, %s steps in %.2f s, loss %.4f to %.4f",
+    bool ials = arguments->training.trainer == CLI_TRAINER_IALS;
+    fprintf(stderr, "%s: %s parameters, %u epochs, %s %s in %.2f s, loss %.4f to %.4f",
             arguments->own.output, cli_count(td_model_parameter_count(model)), report->epochs,
-            cli_count(report->steps), report->seconds, report->first_loss, report->last_loss);
+            cli_count(report->steps), ials ? "vectors solved" : "steps", report->seconds,
+            report->first_loss, report->last_loss);
     if (report->best_epoch > 0) {
         fprintf(stderr, "; best on the validation part: %.4f in epoch %u", report->best_monitor,
                 report->best_epoch);
@@ -127,7 +117,8 @@ static json_t *report_json(const cli_call *call, const cli_parts *parts, const t
         (json_int_t)parts->report.rows, "below_rating", (json_int_t)parts->report.below_rating,
         "bad_lines", (json_int_t)parts->report.bad_lines);
     json_t *trained = json_pack(
-        "{s:I, s:i, s:i, s:I, s:f, s:f, s:f, s:f}", "rows",
+        "{s:s, s:I, s:i, s:i, s:I, s:f, s:f, s:f, s:f}", "trainer",
+        arguments->training.trainer == CLI_TRAINER_IALS ? "ials" : "softmax", "rows",
         (json_int_t)td_dataset_rows(parts->train).count, "epochs", (int)report->epochs,
         "best_epoch", (int)report->best_epoch, "steps", (json_int_t)report->steps, "first_loss",
         report->first_loss, "last_loss", report->last_loss, "best_monitor", report->best_monitor,
@@ -144,19 +135,20 @@ static json_t *report_json(const cli_call *call, const cli_parts *parts, const t
 static td_status run(cli_call *call, td_error *err)
 {
     td_status status = TD_OK;
-    const train_arguments *arguments = call->arguments;
+    train_arguments *arguments = call->arguments;
     cli_parts parts = {0};
     td_model *model = NULL;
     td_train_report report = {0};
     cli_comparison comparison;
     bool json = call->common->json;
     TD_TRY(check_output(arguments->own.output, err));
+    TD_TRY(cli_training_check(&arguments->training, call, err));
     TD_TRY(cli_beside_check(&arguments->beside, err));
     TD_TRY(cli_parts_read(&parts, call, &arguments->data, call->operands, call->operand_count,
                           arguments->own.validation_fraction, err));
     cli_parts_print(&parts, call);
     TD_TRY(create_model(&model, call, &parts, err));
-    TD_TRY(train(call, model, &parts, &report, err));
+    TD_TRY(cli_training_run(&arguments->training, call, model, &parts, &report, err));
     TD_TRY(td_model_save(model, arguments->own.output, err));
     if (!json) print_report(call, model, &report);
     if (parts.test != NULL) {
@@ -189,9 +181,9 @@ const cli_verb cli_train = {
     .example = "tandem train data/ml-latest-small/ratings.csv \\\n"
                "    --items data/ml-latest-small/movies.csv --split random -o movies.tandem",
     .output = "One object: model (the file), queries, candidates, parameters, read (lines, rows, "
-              "below_rating, bad_lines), train (rows, epochs, best_epoch, steps, first_loss, "
-              "last_loss, best_monitor, seconds) and evaluation (as tandem evaluate prints it, or "
-              "null).",
+              "below_rating, bad_lines), train (trainer, rows, epochs, best_epoch, steps, "
+              "first_loss, last_loss, best_monitor, seconds) and evaluation (as tandem evaluate "
+              "prints it, or null).",
     CLI_GROUPS(groups),
     .arguments_size = sizeof(train_arguments),
     .run = run,

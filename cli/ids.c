@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/memory.h"
 
@@ -81,11 +82,51 @@ done:
     return status;
 }
 
+/* Add the parts of `list` between commas. They are copied, with a NUL each, to `*end` and on. */
+static td_status split_commas(cli_ids *ids, const char *list, char **end, td_error *err)
+{
+    td_status status = TD_OK;
+    for (;;) {
+        size_t length = strcspn(list, ",");
+        if (length > 0) {
+            memcpy(*end, list, length);
+            (*end)[length] = '\0';
+            TD_TRY(append(ids, *end, err));
+            *end += length + 1;
+        }
+        if (list[length] == '\0') break;
+        list += length + 1;
+    }
+done:
+    return status;
+}
+
+td_status cli_ids_read_lists(cli_ids *ids, const cli_call *call, const char *flag, const char *path,
+                             td_error *err)
+{
+    td_status status = TD_OK;
+    size_t size = 1;
+    *ids = (cli_ids){.context = call->context};
+    for (uint32_t i = 0; i < call->given_count; i++) {
+        if (strcmp(call->given[i].row->name, flag) == 0) size += strlen(call->given[i].text) + 1;
+    }
+    TD_TRY(td__alloc(&ids->list_bytes, ids->context, size, 1, err));
+    char *end = ids->list_bytes;
+    for (uint32_t i = 0; i < call->given_count; i++) {
+        if (strcmp(call->given[i].row->name, flag) != 0) continue;
+        TD_TRY(split_commas(ids, call->given[i].text, &end, err));
+    }
+    if (path != NULL) TD_TRY(read_file(ids, path, err));
+done:
+    return status;
+}
+
 void cli_ids_clear(cli_ids *ids)
 {
     if (ids->context == NULL) return;
     td__free(ids->context, ids->ids);
     td__free(ids->context, ids->bytes);
+    td__free(ids->context, ids->list_bytes);
     *ids = (cli_ids){0};
 }
 
@@ -96,4 +137,41 @@ td_status cli_find(uint32_t *position, const td_vocab *vocab, const char *id, co
     if (*position != TD_NONE) return TD_OK;
     return td__fail(err, TD_ERR_NOT_FOUND, "there is no %s \"%.200s\" among the %u known", what, id,
                     td_vocab_count(vocab));
+}
+
+/* Does `text` contain `part`, letters of ASCII alike in both cases? */
+static bool contains(const char *text, const char *part)
+{
+    size_t length = strlen(part);
+    for (; *text != '\0'; text++) {
+        if (strncasecmp(text, part, length) == 0) return true;
+    }
+    return length == 0;
+}
+
+td_status cli_find_title(uint32_t *position, const td_model *model, const char *text, td_error *err)
+{
+    td_status status = TD_OK;
+    uint32_t count = td_vocab_count(td_model_candidates(model)), found = 0, others[3] = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        const char *title = td_model_title(model, i);
+        if (title == NULL || !contains(title, text)) continue;
+        if (strcasecmp(title, text) == 0) {
+            *position = i;
+            return TD_OK;
+        }
+        if (found < 3) others[found] = i;
+        found++;
+    }
+    TD_FAIL_IF(found == 0, err, ERR_NOT_FOUND, "no title contains \"%.200s\"", text);
+    TD_FAIL_IF(found == 2, err, ERR_ARGUMENT,
+               "two titles contain \"%.80s\": \"%.80s\" and \"%.80s\"", text,
+               td_model_title(model, others[0]), td_model_title(model, others[1]));
+    TD_FAIL_IF(found > 2, err, ERR_ARGUMENT,
+               "%u titles contain \"%.80s\", among them \"%.80s\", \"%.80s\" and \"%.80s\"", found,
+               text, td_model_title(model, others[0]), td_model_title(model, others[1]),
+               td_model_title(model, others[2]));
+    *position = others[0];
+done:
+    return status;
 }

@@ -478,6 +478,9 @@ TD_API const td_vocab *td_model_candidates(const td_model *model);
 TD_API const char *td_model_title(const td_model *model, uint32_t candidate); /* or NULL */
 TD_API uint64_t td_model_candidate_count(const td_model *model, uint32_t candidate); /* rows */
 TD_API uint64_t td_model_parameter_count(const td_model *model);
+/* How the model was last trained, as JSON: {"trainer":"softmax","options":{...}}, the trainer being
+ * softmax (td_model_train) or ials; NULL if it was not. Borrowed until the next training. In files too. */
+TD_API const char *td_model_training(const td_model *model);
 
 /* Candidates `query` was trained on, ascending positions. Borrowed. */
 TD_API const uint32_t *td_model_seen(const td_model *model, uint32_t query, uint32_t *count);
@@ -844,7 +847,8 @@ typedef struct td_histories {
 } td_histories;
 
 /* `model` is borrowed and must outlive the result; its weights are read at once, and must stay. Of the
- * options (as for training), unobserved_weight, regularization and exponent count. */
+ * options, unobserved_weight, regularization and exponent count. NULL: those that the model was trained
+ * with, if it was by iALS, else the defaults. */
 TD_API TD_MUST_CHECK td_status td_fold_in_create(td_fold_in **out, const td_model *model,
                                                  const td_ials_options *options, td_error *err);
 TD_API void td_fold_in_free(td_fold_in *fold_in);

@@ -114,6 +114,7 @@ void td_model_free(td_model *model)
     td__free(context, model->seen);
     td__free(context, model->title_offsets);
     td__free(context, model->title_bytes);
+    td__free(context, model->training);
     td__free(context, model);
 }
 

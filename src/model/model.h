@@ -19,6 +19,7 @@ struct td_model {
     uint32_t *seen;         /* [seen_offsets[queries]] ascending within a query */
     uint64_t *title_offsets; /* [candidates + 1]; NULL: no titles at all */
     char *title_bytes;       /* [title_offsets[candidates]] each with its NUL; empty: no title */
+    char *training;          /* JSON, see td_model_training; NULL: not trained */
 };
 
 /* An empty model of these options, to be filled. The options are checked. */
@@ -41,6 +42,17 @@ uint32_t td__model_parameters(const td_model *model); /* how many */
  * hash. `rows` [td_vocab_count(vocab)] is filled. */
 void td__model_query_rows(const td_model *model, const td_vocab *vocab, uint32_t *rows);
 void td__model_candidate_rows(const td_model *model, const td_vocab *vocab, uint32_t *rows);
+
+/* Note how the model is being trained. The options' texts (names of files) should be NULL. */
+TD_MUST_CHECK td_status td__model_set_training(td_model *model, const char *trainer,
+                                               const td_option_table *table, const void *options,
+                                               td_error *err);
+/* The same from a file: CORRUPT if it cannot be. */
+TD_MUST_CHECK td_status td__model_load_training(td_model *model, const char *text, td_error *err);
+/* The options that the model was trained with by this trainer, else the defaults. */
+TD_MUST_CHECK td_status td__model_get_training(const td_model *model, const char *trainer,
+                                               const td_option_table *table, void *options,
+                                               td_error *err);
 
 /* NUMERIC, with the place, if a weight is not finite. */
 TD_MUST_CHECK td_status td__model_check_finite(const td_model *model, td_error *err);

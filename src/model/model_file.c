@@ -51,6 +51,9 @@ td_status td_model_save(const td_model *model, const char *path, td_error *err)
     TD_TRY(td__container_writer_create(&writer, model->context, "model", VERSION, err));
     TD_TRY(td__container_set_options(writer, model->context, "options", td_model_option_table(),
                                      &model->options, err));
+    if (model->training != NULL) {
+        TD_TRY(td__container_set(writer, "training", model->training, err));
+    }
     TD_TRY(td__container_add_vocab(writer, "queries", model->queries, err));
     TD_TRY(td__container_add_vocab(writer, "candidates", model->candidates, err));
     TD_TRY(add_lists(model, writer, err));
@@ -139,6 +142,8 @@ static td_status load_from(loader *l, td_error *err)
     TD_TRY(load_titles(l, err));
     TD_TRY(td__model_create_towers(model, false, err));
     TD_TRY(load_parameters(l, err));
+    const char *training = td__container_get(l->file, "training");
+    if (training != NULL) TD_TRY(td__model_load_training(model, training, err));
     TD_TRY(td_model_check(model, err));
 done:
     return status;

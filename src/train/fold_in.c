@@ -36,8 +36,10 @@ td_status td_fold_in_create(td_fold_in **out, const td_model *model, const td_ia
     td_fold_in *fold_in = NULL;
     td_ials_options defaults;
     uint64_t dim = model->options.dim;
-    td_ials_options_init(&defaults);
-    if (options == NULL) options = &defaults;
+    if (options == NULL) {
+        TD_TRY(td__model_get_training(model, "ials", td_ials_option_table(), &defaults, err));
+        options = &defaults;
+    }
     TD_TRY(td_options_check(td_ials_option_table(), options, err));
     TD_TRY(td__ials_check_model(model, err));
     const td__parameter *table = &model->candidate_tower.layers[0].parameters[0];

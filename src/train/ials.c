@@ -149,6 +149,7 @@ static td_status prepare(training *t, td_model *model, const td_ials_options *op
     if (t->validation != NULL && options->restore_best) {
         TD_TRY(td__snapshot_create(&t->best, model, err));
     }
+    TD_TRY(td__model_set_training(model, "ials", &option_table, options, err));
 done:
     return status;
 }

@@ -165,6 +165,14 @@ done:
     return status;
 }
 
+static td_status note_training(const td__trainer *t, td_error *err)
+{
+    td_train_options options = t->options;
+    options.checkpoint = options.log = NULL;
+    options.resume = false;
+    return td__model_set_training(t->model, "softmax", td_train_option_table(), &options, err);
+}
+
 static td_status prepare(td__trainer *t, td_error *err)
 {
     td_status status = TD_OK;
@@ -177,6 +185,7 @@ static td_status prepare(td__trainer *t, td_error *err)
     }
     t->log = (td__train_log){.context = t->model->context, .path = t->options.log};
     if (t->options.resume) TD_TRY(td__trainer_resume(t, err));
+    TD_TRY(note_training(t, err));
 done:
     return status;
 }
