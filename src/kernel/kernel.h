@@ -22,6 +22,7 @@ enum {
 struct td__softmax_kernels; /* softmax_tiles.h */
 struct td__quant_kernels;   /* quant.h */
 struct td__int8_kernels;    /* int8.h */
+struct td__gemm_kernels;    /* gemm_tiles.h */
 
 typedef struct td__kernels {
     const char *name;
@@ -53,6 +54,7 @@ typedef struct td__kernels {
     const struct td__softmax_kernels *softmax; /* the loops of the training engine */
     const struct td__quant_kernels *quant;     /* compressed vectors */
     const struct td__int8_kernels *int8;       /* the filter in front of exact scores */
+    const struct td__gemm_kernels *gemm;       /* dense layers */
 } td__kernels;
 
 /* Sets compiled into this library, weakest first; the first is always available. */

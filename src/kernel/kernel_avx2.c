@@ -6,6 +6,7 @@
  * tiles wide. One row alone is done over the whole panel (6 chains), because then memory is the
  * limit and should be read in order. */
 #include "kernel/int8.h"
+#include "kernel/gemm_tiles.h"
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
 #include "kernel/softmax_tiles.h"
@@ -149,6 +150,7 @@ const td__kernels td__kernels_avx2 = {
     .softmax = &td__softmax_avx2,
     .quant = &td__quant_avx2,
     .int8 = &td__int8_avx2,
+    .gemm = &td__gemm_avx2,
 };
 
 #endif

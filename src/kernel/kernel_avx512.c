@@ -4,6 +4,7 @@
  * A tile is 8 rows by the whole panel of 3 registers: 24 accumulators, 3 registers of columns and a
  * broadcast that is part of the fma. */
 #include "kernel/int8.h"
+#include "kernel/gemm_tiles.h"
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
 #include "kernel/softmax_tiles.h"
@@ -135,6 +136,7 @@ const td__kernels td__kernels_avx512vnni = {
     .softmax = &td__softmax_avx512,
     .quant = &td__quant_avx512,
     .int8 = &td__int8_avx512vnni,
+    .gemm = &td__gemm_avx512,
 };
 
 #endif

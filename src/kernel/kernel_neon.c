@@ -4,6 +4,7 @@
  * A tile is 6 rows by 12 columns: 18 accumulators, 3 registers of columns and 6 broadcasts of the
  * 32 registers. A panel is 4 tiles wide; few rows are done over the whole panel. */
 #include "kernel/int8.h"
+#include "kernel/gemm_tiles.h"
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
 #include "kernel/softmax_tiles.h"
@@ -149,6 +150,7 @@ const td__kernels td__kernels_neondot = {
     .softmax = &td__softmax_neon,
     .quant = &td__quant_neon,
     .int8 = &td__int8_neondot,
+    .gemm = &td__gemm_neon,
 };
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernel/int8.h"
+#include "kernel/gemm_tiles.h"
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
 #include "kernel/softmax_tiles.h"
@@ -80,4 +81,5 @@ const td__kernels td__kernels_ref = {
     .softmax = &td__softmax_ref,
     .quant = &td__quant_ref,
     .int8 = &td__int8_ref,
+    .gemm = &td__gemm_ref,
 };
