@@ -247,10 +247,19 @@ static bool inside_text(const td_option *row, const cell *value)
 
 /* --- lists "1,5,10" */
 
+/* A list may be empty if its default is. */
+static bool may_be_empty(const td_option *row)
+{
+    return row->initial[0] == '\0';
+}
+
 static bool parse_list(const td_option *row, const char *text, cell *value)
 {
     td_u32_list list = {0};
-    (void)row;
+    if (text[0] == '\0' && may_be_empty(row)) {
+        value->list = list;
+        return true;
+    }
     for (;; text++) {
         size_t length = strcspn(text, ",");
         uint64_t wide;
@@ -278,7 +287,8 @@ static int print_list(const td_option *row, const cell *value, char *text, size_
 
 static bool inside_list(const td_option *row, const cell *value)
 {
-    if (value->list.count == 0 || value->list.count > TD_U32_LIST_MAX) return false;
+    if (value->list.count == 0) return may_be_empty(row);
+    if (value->list.count > TD_U32_LIST_MAX) return false;
     for (uint32_t i = 0; i < value->list.count; i++) {
         if (!inside_u64_bounds(row, value->list.values[i])) return false;
     }
@@ -307,8 +317,8 @@ static void describe_allowed(const td_option *row, char *text, size_t capacity)
     } else if (row->type == TD_OPTION_CHOICE) {
         snprintf(text, capacity, "one of %s", row->choices);
     } else if (row->type == TD_OPTION_U32_LIST) {
-        snprintf(text, capacity, "1 to %d whole numbers from %.15g to %.15g, with commas between",
-                 TD_U32_LIST_MAX, row->min, row->max);
+        snprintf(text, capacity, "%d to %d whole numbers from %.15g to %.15g, with commas between",
+                 may_be_empty(row) ? 0 : 1, TD_U32_LIST_MAX, row->min, row->max);
     } else if (row->max >= 0x1p63 && row->type != TD_OPTION_F64 && row->type != TD_OPTION_F32) {
         snprintf(text, capacity, "%s of 64 bits from %.15g on", noun, row->min);
     } else {

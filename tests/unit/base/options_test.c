@@ -24,6 +24,7 @@ typedef struct sample {
     float open; /* may be infinite */
     const char *path;
     td_u32_list ks;
+    td_u32_list layers; /* may be empty */
 } sample;
 
 static const td_option rows[] = {
@@ -37,6 +38,7 @@ static const td_option rows[] = {
     TD__OPTION_F32(sample, open, "open", "-inf", -HUGE_VAL, HUGE_VAL, "X", "how far"),
     TD__OPTION_TEXT(sample, path, "path", NULL, "FILE", "where to"),
     TD__OPTION_U32_LIST(sample, ks, "ks", "1,5,10", 1, 1000, "K,...", "cuts"),
+    TD__OPTION_U32_LIST(sample, layers, "layers", "", 1, 1000, "N,...", "widths"),
 };
 static const td_option_table table = TD__OPTION_TABLE("sample", sample, rows);
 
@@ -83,6 +85,8 @@ static void values_at_the_bounds_are_taken(void **state)
         {"open", "-infinity"},
         {"open", "3e38"},
         {"ks", "1000"},
+        {"layers", ""},
+        {"layers", "64,32"},
         {"fast", "0"},
         {"kind", "plum"},
         {"ks", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16"},
@@ -139,6 +143,8 @@ static void what_is_no_value_is_refused_and_changes_nothing(void **state)
         {"fast", "TRUE"},
         {"fast", ""},
         {"ks", ""},
+        {"layers", ","},
+        {"layers", "0"},
         {"ks", "1,"},
         {"ks", ",1"},
         {"ks", "1,,2"},
