@@ -113,7 +113,7 @@ typedef enum td_option_type {
     TD_OPTION_F64,     /* double */
     TD_OPTION_CHOICE,  /* an enum: one name of `choices`, stored as its position (int) */
     TD_OPTION_TEXT,    /* const char *, borrowed from the caller, may be NULL; "" sets NULL */
-    TD_OPTION_U32_LIST /* td_u32_list: "1,5,10" */
+    TD_OPTION_U32_LIST /* td_u32_list: "1,5,10"; "" only where it is the default */
 } td_option_type;
 
 enum { TD_U32_LIST_MAX = 16 };
@@ -444,6 +444,10 @@ typedef enum td_initializer { TD_INIT_UNIFORM, TD_INIT_NORMAL } td_initializer;
 typedef struct td_model_options {
     uint32_t dim;
     uint32_t heads;              /* vectors per query; a candidate is scored by the best of them */
+    /* Widths of dense layers behind the table, relu between them, as in TFRS' deep retrieval tutorial.
+     * The last one must be dim (a query's layer makes heads * dim); the table then has dim numbers a
+     * row. Empty: vectors are rows of the table. */
+    td_u32_list query_layers, candidate_layers;
     td_similarity similarity;    /* cosine: both outputs are divided by their L2 norm */
     td_initializer initializer;
     float init_scale;            /* uniform: U(-s, s); normal: N(0, s) */

@@ -11,9 +11,11 @@
 #include "base/random.h"
 #include "base/status.h"
 
+enum { TD__LABEL_MAX = 24 }; /* bytes of a parameter's name within its tower */
+
 /* Weights of one layer. */
 typedef struct td__parameter {
-    const char *name; /* "embedding"; static */
+    char name[TD__LABEL_MAX]; /* "embedding", "dense_2/kernel" */
     uint64_t rows;
     uint32_t cols;
     float *weights; /* [rows, cols] owned by the layer */
@@ -35,23 +37,27 @@ typedef struct td__flow {
     const float *d_output;   /* [count, width_out]; backward only */
     float *d_input;          /* [count, width_in]; backward fills it; NULL for the first layer */
     td__gradient *gradients; /* [parameter_count]; backward fills it */
+    float *scratch;          /* of the layer's own, as its kind asked for; NULL: none */
 } td__flow;
 
 struct td__layer;
 
 typedef struct td__layer_kind {
     const char *name;
+    /* Bytes of scratch for one batch at a time, of any size; NULL: none. */
+    uint64_t (*scratch)(const struct td__layer *layer, uint32_t threads, bool training);
     void (*forward)(const struct td__layer *layer, td_context *context, const td__flow *flow);
     void (*backward)(const struct td__layer *layer, td_context *context, const td__flow *flow);
 } td__layer_kind;
 
-enum { TD__LAYER_PARAMETERS = 1 }; /* most that a kind has today */
+enum { TD__LAYER_PARAMETERS = 2 }; /* most that a kind has today */
 
 typedef struct td__layer {
     const td__layer_kind *kind;
     uint32_t width_in; /* floats per row; 0: takes rows of the id table */
     uint32_t width_out;
     uint32_t dim; /* of one vector; a row holds width_out / dim of them */
+    bool relu;    /* behind a dense layer */
     uint32_t parameter_count;
     td__parameter parameters[TD__LAYER_PARAMETERS];
 } td__layer;
@@ -71,6 +77,18 @@ typedef struct td__initial {
 TD_MUST_CHECK td_status td__embedding_create(td__layer *out, td_context *context, uint64_t rows,
                                              uint32_t width, const td__initial *initial,
                                              td_error *err);
+
+typedef struct td__dense_shape {
+    uint32_t number; /* 1 for the first dense layer of a tower */
+    uint32_t in, out;
+    bool relu;
+} td__dense_shape;
+
+/* y = x W + b, or relu of it. `initial` NULL: weights are left as they come; else its seed and stream
+ * count, not its distribution: first weights are those of Keras. */
+TD_MUST_CHECK td_status td__dense_create(td__layer *out, td_context *context,
+                                         const td__dense_shape *shape, const td__initial *initial,
+                                         td_error *err);
 
 /* Each vector of `dim` divided by its L2 norm; one shorter than 1e-12 becomes, and gets back, zero. */
 void td__normalize_create(td__layer *out, uint32_t width, uint32_t dim);

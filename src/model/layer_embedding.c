@@ -97,7 +97,7 @@ td_status td__embedding_create(td__layer *out, td_context *context, uint64_t row
     td_status status = TD_OK;
     *out = (td__layer){.kind = &embedding, .width_out = width, .dim = width, .parameter_count = 1};
     td__parameter *table = &out->parameters[0];
-    *table = (td__parameter){.name = embedding.name, .rows = rows, .cols = width};
+    *table = (td__parameter){.name = "embedding", .rows = rows, .cols = width};
     TD_TRY(td__alloc(&table->weights, context, rows, width * sizeof *table->weights, err));
     if (initial != NULL) initialize(table, context, initial);
 done:

@@ -16,6 +16,11 @@ static const td_option option_rows[] = {
                    "numbers in a vector"),
     TD__OPTION_U32(td_model_options, heads, "heads", "1", 1, TD__HEADS_MAX, "N",
                    "vectors per query; a candidate is scored by the best of them"),
+    TD__OPTION_U32_LIST(td_model_options, query_layers, "query-layers", "", 1, TD__DIM_MAX, "N,...",
+                        "widths of dense layers behind the query table, relu between them; the last "
+                        "is the dim"),
+    TD__OPTION_U32_LIST(td_model_options, candidate_layers, "candidate-layers", "", 1, TD__DIM_MAX,
+                        "N,...", "the same behind the candidate table"),
     TD__OPTION_CHOICE(td_model_options, similarity, "similarity", "dot", "dot|cosine",
                       "score of a query and a candidate; cosine wants a temperature of 0.05 to 0.2"),
     TD__OPTION_CHOICE(td_model_options, initializer, "initializer", "uniform", "uniform|normal",
@@ -46,6 +51,19 @@ void td_model_options_init(td_model_options *options)
 
 /* --- life */
 
+/* Both towers end in vectors of `dim` numbers, so that they can be compared. */
+static td_status check_layers(const char *name, const td_u32_list *layers, uint32_t dim, td_error *err)
+{
+    td_status status = TD_OK;
+    if (layers->count == 0) return TD_OK;
+    uint32_t last = layers->values[layers->count - 1];
+    TD_FAIL_IF(last != dim, err, ERR_ARGUMENT,
+               "%s ends with %u, but vectors have %u numbers (dim); the last width must be %u", name,
+               last, dim, dim);
+done:
+    return status;
+}
+
 static td_status check_options(const td_model_options *options, td_error *err)
 {
     td_status status = TD_OK;
@@ -54,6 +72,8 @@ static td_status check_options(const td_model_options *options, td_error *err)
                "min-count %u has no meaning with vocabulary all, which knows every id; "
                "use vocabulary train",
                options->min_count);
+    TD_TRY(check_layers("query-layers", &options->query_layers, options->dim, err));
+    TD_TRY(check_layers("candidate-layers", &options->candidate_layers, options->dim, err));
 done:
     return status;
 }
@@ -89,12 +109,14 @@ td_status td__model_create_towers(td_model *model, bool random_weights, td_error
                              .oov_buckets = options->oov_buckets,
                              .heads = options->heads,
                              .dim = options->dim,
-                             .similarity = options->similarity};
+                             .similarity = options->similarity,
+                             .layers = options->query_layers};
     TD_TRY(td__tower_create(&model->query_tower, model->context, &shape,
                             random_weights ? &initial : NULL, err));
     initial.stream = TD__STREAM_INIT_CANDIDATE;
     shape.known = td_vocab_count(model->candidates);
     shape.heads = 1;
+    shape.layers = options->candidate_layers;
     TD_TRY(td__tower_create(&model->candidate_tower, model->context, &shape,
                             random_weights ? &initial : NULL, err));
 done:

@@ -10,6 +10,7 @@
 typedef struct tower_rule {
     const char *name;
     uint32_t ids, heads, dim;
+    const td_u32_list *layers;
 } tower_rule;
 
 static td_status check_tower(const td__tower *tower, const tower_rule *rule, td_error *err)
@@ -18,10 +19,10 @@ static td_status check_tower(const td__tower *tower, const tower_rule *rule, td_
     const td__parameter *table = &tower->layers[0].parameters[0];
     TD_FAIL_IF(tower->known != rule->ids, err, ERR_CORRUPT, "the %s tower has %u rows for %u ids",
                rule->name, tower->known, rule->ids);
-    TD_FAIL_IF(table->rows != td__tower_rows(tower) || table->cols != rule->heads * rule->dim, err,
-               ERR_CORRUPT, "the table of the %s tower is %llu x %u, not %u x %u", rule->name,
-               (unsigned long long)table->rows, table->cols, td__tower_rows(tower),
-               rule->heads * rule->dim);
+    uint32_t width = rule->layers->count > 0 ? rule->dim : rule->heads * rule->dim;
+    TD_FAIL_IF(table->rows != td__tower_rows(tower) || table->cols != width, err, ERR_CORRUPT,
+               "the table of the %s tower is %llu x %u, not %u x %u", rule->name,
+               (unsigned long long)table->rows, table->cols, td__tower_rows(tower), width);
 done:
     return status;
 }
@@ -114,8 +115,10 @@ td_status td_model_check(const td_model *model, td_error *err)
     TD_TRY(td_options_check(td_model_option_table(), &model->options, err));
     TD_FAIL_IF(queries == 0 || candidates == 0, err, ERR_CORRUPT,
                "the model knows %u queries and %u candidates; it needs one of each", queries, candidates);
-    tower_rule query = {"query", queries, model->options.heads, model->options.dim};
-    tower_rule candidate = {"candidate", candidates, 1, model->options.dim};
+    tower_rule query = {"query", queries, model->options.heads, model->options.dim,
+                        &model->options.query_layers};
+    tower_rule candidate = {"candidate", candidates, 1, model->options.dim,
+                            &model->options.candidate_layers};
     TD_TRY(check_tower(&model->query_tower, &query, err));
     TD_TRY(check_tower(&model->candidate_tower, &candidate, err));
     TD_TRY(check_seen(model, err));

@@ -7,8 +7,26 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/pool.h"
 #include "base/vocab.h"
 #include "base/poison.h"
+
+/* The dense layers: widths as listed, the last one for all heads and without relu. */
+static td_status create_dense(td__tower *tower, td_context *context, const td_u32_list *layers,
+                              const td__initial *initial, td_error *err)
+{
+    td_status status = TD_OK;
+    for (uint32_t i = 0; i < layers->count; i++) {
+        bool last = i + 1 == layers->count;
+        td__dense_shape shape = {.number = i + 1,
+                                 .in = tower->layers[tower->layer_count - 1].width_out,
+                                 .out = last ? td__tower_width(tower) : layers->values[i],
+                                 .relu = !last};
+        TD_TRY(td__dense_create(&tower->layers[tower->layer_count++], context, &shape, initial, err));
+    }
+done:
+    return status;
+}
 
 td_status td__tower_create(td__tower *out, td_context *context, const td__tower_shape *shape,
                            const td__initial *initial, td_error *err)
@@ -24,8 +42,9 @@ td_status td__tower_create(td__tower *out, td_context *context, const td__tower_
                (unsigned long long)rows, TD_NONE - 1);
     TD_FAIL_IF(width > TD__DIM_MAX, err, ERR_LIMIT, "%u heads of %u dimensions; at most %d together",
                shape->heads, shape->dim, TD__DIM_MAX);
-    TD_TRY(td__embedding_create(&out->layers[out->layer_count++], context, rows, (uint32_t)width,
-                                initial, err));
+    uint32_t table = shape->layers.count > 0 ? shape->dim : (uint32_t)width;
+    TD_TRY(td__embedding_create(&out->layers[out->layer_count++], context, rows, table, initial, err));
+    TD_TRY(create_dense(out, context, &shape->layers, initial, err));
     if (shape->similarity == TD_SIMILARITY_COSINE) {
         td__normalize_create(&out->layers[out->layer_count++], (uint32_t)width, shape->dim);
     }
@@ -77,8 +96,15 @@ struct td__pass {
     const uint32_t *rows;               /* of the last forward */
     float *outputs[TD__TOWER_LAYERS];   /* [rows_max, width_out] each */
     float *d_outputs[TD__TOWER_LAYERS]; /* of all layers but the last, whose gradient comes from above */
+    float *scratch[TD__TOWER_LAYERS];   /* what the layers asked for */
     td__gradient gradients[TD__TOWER_LAYERS * TD__LAYER_PARAMETERS];
 };
+
+static uint64_t scratch_bytes(const td__layer *layer, td_context *context, bool training)
+{
+    if (layer->kind->scratch == NULL) return 0;
+    return layer->kind->scratch(layer, td__pool_threads(context->pool), training);
+}
 
 td_status td__pass_create(td__pass **out, td_context *context, const td__tower *tower,
                           uint32_t rows_max, bool training, td_error *err)
@@ -90,6 +116,8 @@ td_status td__pass_create(td__pass **out, td_context *context, const td__tower *
     for (uint32_t i = 0; i < tower->layer_count; i++) {
         size_t row_bytes = tower->layers[i].width_out * sizeof(float);
         TD_TRY(td__alloc(&pass->outputs[i], context, rows_max, row_bytes, err));
+        TD_TRY(td__alloc(&pass->scratch[i], context,
+                         scratch_bytes(&tower->layers[i], context, training), 1, err));
         if (!training || i + 1 == tower->layer_count) continue;
         TD_TRY(td__alloc(&pass->d_outputs[i], context, rows_max, row_bytes, err));
     }
@@ -107,6 +135,7 @@ void td__pass_free(td__pass *pass, td_context *context)
     for (uint32_t i = 0; i < TD__TOWER_LAYERS; i++) {
         td__free(context, pass->outputs[i]);
         td__free(context, pass->d_outputs[i]);
+        td__free(context, pass->scratch[i]);
     }
     td__free(context, pass);
 }
@@ -116,7 +145,8 @@ static td__flow flow_through(const td__pass *pass, uint32_t layer)
     return (td__flow){.count = pass->count,
                       .rows = layer == 0 ? pass->rows : NULL,
                       .input = layer == 0 ? NULL : pass->outputs[layer - 1],
-                      .output = pass->outputs[layer]};
+                      .output = pass->outputs[layer],
+                      .scratch = pass->scratch[layer]};
 }
 
 const float *td__tower_forward(const td__tower *tower, td_context *context, td__pass *pass,

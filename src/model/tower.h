@@ -1,13 +1,14 @@
 /* tower.h -- a stack of layers: ids -> vectors, and gradients back to the weights.
  *
  * Serves: stages 3 and 5. The first layer is a table with a row per known id, then the
- * out-of-vocabulary rows. */
+ * out-of-vocabulary rows. Dense layers may follow, all but the last with relu; then normalisation, if
+ * scores are cosines. */
 #ifndef TD_MODEL_TOWER_H
 #define TD_MODEL_TOWER_H
 
 #include "model/layer.h"
 
-enum { TD__TOWER_LAYERS = 4 };
+enum { TD__TOWER_LAYERS = TD_U32_LIST_MAX + 2 }; /* table, dense layers, normalisation */
 
 typedef struct td__tower {
     uint32_t known;       /* ids with a row of their own: rows 0 .. known - 1 */
@@ -21,6 +22,8 @@ typedef struct td__tower {
 typedef struct td__tower_shape {
     uint32_t known, oov_buckets, heads, dim;
     td_similarity similarity;
+    td_u32_list layers; /* widths of dense layers; the last one's is dim, of each head. The table then
+                         * has dim numbers a row, else heads * dim */
 } td__tower_shape;
 
 /* `initial` NULL: weights to be loaded. LIMIT if there are too many rows. */

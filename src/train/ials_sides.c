@@ -35,6 +35,9 @@ td_status td__ials_check_model(const td_model *model, td_error *err)
                "iALS scores by dot product: the model must be made with similarity dot");
     TD_FAIL_IF(model->options.heads > 1, err, ERR_ARGUMENT,
                "iALS has one vector per query; the model has %u heads", model->options.heads);
+    TD_FAIL_IF(model->options.query_layers.count + model->options.candidate_layers.count > 0, err,
+               ERR_ARGUMENT, "iALS learns tables of vectors; the model has dense layers behind them "
+               "(query-layers, candidate-layers)");
 done:
     return status;
 }

@@ -14,6 +14,7 @@ one thread, and the files are byte-identical from run to run.
 
 import sys
 
+from golden_dense import make_dense
 from golden_features import make_featurize
 from golden_losses import make_crossentropy
 from golden_metrics import make_metrics
@@ -29,6 +30,7 @@ MAKERS = {
     "schedules": make_schedules,
     "brute_force": make_brute_force,
     "featurize": make_featurize,
+    "dense": make_dense,
 }
 
 

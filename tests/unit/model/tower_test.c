@@ -9,16 +9,26 @@ enum { KNOWN = 9, OOV = 3, DIM = 5, ROWS = 6 };
 
 static const uint32_t rows_used[ROWS] = {3, 0, 11, 8, 9, 5};
 
-static td__tower make_tower(td_context *context, uint32_t heads, td_similarity similarity)
+static td__tower make_deep_tower(td_context *context, uint32_t heads, td_similarity similarity,
+                                 td_u32_list layers)
 {
     td_error err;
     td__tower tower;
-    td__tower_shape shape = {
-        .known = KNOWN, .oov_buckets = OOV, .heads = heads, .dim = DIM, .similarity = similarity};
+    td__tower_shape shape = {.known = KNOWN,
+                             .oov_buckets = OOV,
+                             .heads = heads,
+                             .dim = DIM,
+                             .similarity = similarity,
+                             .layers = layers};
     td__initial initial = {
         .kind = TD_INIT_NORMAL, .scale = 1.0f, .seed = 5, .stream = TD__STREAM_INIT_QUERY};
     assert_ok(td__tower_create(&tower, context, &shape, &initial, &err));
     return tower;
+}
+
+static td__tower make_tower(td_context *context, uint32_t heads, td_similarity similarity)
+{
+    return make_deep_tower(context, heads, similarity, (td_u32_list){0});
 }
 
 /* --- gradients */
@@ -28,6 +38,8 @@ typedef struct probe {
     td__tower tower;
     td__pass *pass;
     float *direction; /* [ROWS, width]: the loss is <direction, output> */
+    float step;       /* of the differences */
+    double tolerance;
 } probe;
 
 static double loss_of(const probe *p)
@@ -53,7 +65,9 @@ static double given(const td__gradient *gradient, uint64_t row, uint32_t cols, u
 static void check_weight(const probe *p, td__parameter *parameter, const td__gradient *gradient,
                          uint64_t at)
 {
-    const float step = 1.0f / 128;
+    const float step = p->step;
+    double found = given(gradient, at / parameter->cols, parameter->cols,
+                         (uint32_t)(at % parameter->cols));
     float *weight = &parameter->weights[at], before = *weight;
     *weight = before + step;
     double above = loss_of(p), high = (double)*weight;
@@ -61,17 +75,16 @@ static void check_weight(const probe *p, td__parameter *parameter, const td__gra
     double below = loss_of(p), low = (double)*weight;
     *weight = before;
     double expected = (above - below) / (high - low);
-    double found = given(gradient, at / parameter->cols, parameter->cols,
-                         (uint32_t)(at % parameter->cols));
-    assert_close(found, expected, 2e-3, 2e-4);
+    assert_close(found, expected, 2e-3, p->tolerance);
 }
 
 /* Walks the table of parameters, so no layer with weights can be forgotten. */
-static void check_tower_gradients(uint32_t heads, td_similarity similarity)
+static void check_tower_gradients(uint32_t heads, td_similarity similarity, td_u32_list layers)
 {
     td_error err;
-    probe p = {.context = test_context(2)};
-    p.tower = make_tower(p.context, heads, similarity);
+    probe p = {.context = test_context(2), .step = 1.0f / 128, .tolerance = 2e-4};
+    if (layers.count > 1) p.step = 1.0f / 2048, p.tolerance = 5e-3; /* do not step over a relu's edge */
+    p.tower = make_deep_tower(p.context, heads, similarity, layers);
     p.direction = test_normal_vectors(77, ROWS, td__tower_width(&p.tower));
     assert_ok(td__pass_create(&p.pass, p.context, &p.tower, ROWS, true, &err));
     td__parameter *parameter;
@@ -84,7 +97,7 @@ static void check_tower_gradients(uint32_t heads, td_similarity similarity)
             check_weight(&p, parameter, &gradients[parameters], at);
         }
     }
-    assert_true(parameters >= 1);
+    assert_int_equal(parameters, 1 + 2 * layers.count);
     free(p.direction);
     td__pass_free(p.pass, p.context);
     td__tower_clear(&p.tower, p.context);
@@ -95,8 +108,19 @@ static void gradients_of_all_weights_agree_with_finite_differences(void **state)
 {
     (void)state;
     for (uint32_t heads = 1; heads <= 3; heads += 2) {
-        check_tower_gradients(heads, TD_SIMILARITY_DOT);
-        check_tower_gradients(heads, TD_SIMILARITY_COSINE);
+        check_tower_gradients(heads, TD_SIMILARITY_DOT, (td_u32_list){0});
+        check_tower_gradients(heads, TD_SIMILARITY_COSINE, (td_u32_list){0});
+    }
+}
+
+static void gradients_of_deep_towers_agree_with_finite_differences(void **state)
+{
+    (void)state;
+    const td_u32_list one = {1, {DIM}}, three = {3, {7, 4, DIM}};
+    for (uint32_t heads = 1; heads <= 3; heads += 2) {
+        check_tower_gradients(heads, TD_SIMILARITY_DOT, one);
+        check_tower_gradients(heads, TD_SIMILARITY_COSINE, one);
+        check_tower_gradients(heads, TD_SIMILARITY_DOT, three);
     }
 }
 
@@ -300,6 +324,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_all_weights_agree_with_finite_differences),
+        cmocka_unit_test(gradients_of_deep_towers_agree_with_finite_differences),
         cmocka_unit_test(normalized_vectors_have_length_one_and_gradients_across),
         cmocka_unit_test(zero_and_extreme_vectors_are_safe),
         cmocka_unit_test(first_weights_follow_their_distribution),
