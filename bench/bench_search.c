@@ -5,11 +5,12 @@
  *
  *     bench_search [--items N] [--dim D] [--spread S] [--k K] [--queries Q] [--vectors ITEMS USERS]
  *                  [--batches 1,64,256,512] [--threads N] [--kernel NAME] [--rounds N] [--json]
- *                  [--processor]
+ *                  [--processor] [--count]
  *
  * Vectors come from two_tower.h or from files. A batch is one call; calls go through the queries in
  * turn. --processor: on a shared machine, seconds of the processor in place of those of the clock, for
- * one thread. "tile" is the micro-kernel alone, on items that stay in the cache. With --json, one line a
+ * one thread. --count: FactorizedTopK of all users instead, half of them with a positive that is among
+ * their 100 best items, half with any item. "tile" is the micro-kernel alone, on items that stay in the cache. With --json, one line a
  * case: bytes are those of the format that is read, operations 2 N D a query whatever is skipped. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@ typedef struct setup {
     td_context_options threads;
     uint32_t k, rounds, batches[BATCHES_MAX], batch_count;
     const char *item_file, *user_file;
-    bool json;
+    bool json, count;
     double (*now)(void);
 } setup;
 
@@ -140,20 +141,22 @@ typedef struct tiles {
     float *rows, *panel, *scores;
     uint8_t *bytes;
     td__int8_rows int8_rows;
-    td__int8_limits limits;
+    int32_t *limits;
+    uint64_t *masks;
 } tiles;
 
 static tiles make_tiles(const bench *b)
 {
     td_context *context = b->context;
     uint32_t dim = (b->items.dim + TD__INT8_STEP - 1) / TD__INT8_STEP * TD__INT8_STEP;
-    int32_t *lows = room(context, TILE_ROWS, sizeof *lows);
-    for (int r = 0; r < TILE_ROWS; r++) lows[r] = INT32_MAX;
+    int32_t *limits = room(context, TILE_ROWS, sizeof *limits);
+    for (int r = 0; r < TILE_ROWS; r++) limits[r] = INT32_MAX;
     tiles t = {.rows = room(context, (uint64_t)TILE_ROWS * dim, sizeof(float)),
                .panel = room(context, (uint64_t)TD__PANEL * dim, sizeof(float)),
                .scores = room(context, (uint64_t)TILE_ROWS * TD__PANEL, sizeof(float)),
                .bytes = room(context, (uint64_t)TD__PANEL * dim, 1),
-               .limits = {.lows = lows, .above_low = room(context, TILE_ROWS, sizeof(uint64_t))}};
+               .limits = limits,
+               .masks = room(context, TILE_ROWS, sizeof(uint64_t))};
     t.int8_rows = (td__int8_rows){
         .values = room(context, TILE_ROWS, dim),
         .starts = room(context, (uint64_t)TILE_ROWS * td__int8_words(dim), sizeof(int32_t)),
@@ -168,13 +171,67 @@ static void sample_tiles(bench *b, const tiles *t)
 {
     const td__kernels *kernels = b->context->kernels;
     double start = b->what.now();
-    for (int i = 0; i < TILE_REPEATS; i++) kernels->int8->compare(&t->int8_rows, t->bytes, &t->limits);
+    for (int i = 0; i < TILE_REPEATS; i++) {
+        kernels->int8->above(&t->int8_rows, t->bytes, t->limits, t->masks);
+    }
     bench_add(&b->formats[INT8].tile, b->what.now() - start);
     start = b->what.now();
     for (int i = 0; i < TILE_REPEATS; i++) {
         kernels->score_panel(t->rows, TILE_ROWS, t->panel, b->items.dim, NULL, t->scores);
     }
     bench_add(&b->formats[FP32].tile, b->what.now() - start);
+}
+
+/* --- counting */
+
+/* Vectors of positives. */
+static float *choose_positives(bench *b)
+{
+    enum { DEPTH = 100 };
+    td_search search = {.k = DEPTH};
+    uint64_t users = b->users.rows;
+    td_hit *hits = room(b->context, users * DEPTH, sizeof *hits);
+    uint32_t *counts = room(b->context, users, sizeof *counts);
+    float *positives = room(b->context, users * b->items.dim, sizeof *positives);
+    must(td_searcher_search(b->formats[INT8].searcher, &b->users, &search, hits, counts, &err), "search");
+    for (uint64_t u = 0; u < users; u++) {
+        uint64_t item = u % 2 == 0 ? hits[u * DEPTH + u / 2 % counts[u]].position
+                                   : u * UINT64_C(2654435761) % b->items.rows;
+        memcpy(positives + u * b->items.dim, b->items.data + item * b->items.dim,
+               b->items.dim * sizeof *positives);
+    }
+    td__free(b->context, hits);
+    td__free(b->context, counts);
+    return positives;
+}
+
+static void run_counting(bench *b)
+{
+    static const td_u32_list ks = {.count = 3, .values = {1, 10, 100}};
+    double result[FORMATS][TD_U32_LIST_MAX];
+    td_vectors positives = b->users;
+    positives.data = choose_positives(b);
+    for (int i = 0; i < FORMATS; i++) {
+        format *f = &b->formats[i];
+        td_factorized_topk *metric;
+        must(td_factorized_topk_create(&metric, b->context, f->index, &ks, &err), "metric");
+        double start = b->what.now();
+        must(td_factorized_topk_update(metric, &b->users, &positives, NULL, &err), "update");
+        double seconds = b->what.now() - start;
+        td_factorized_topk_result(metric, result[i]);
+        printf(b->what.json
+                   ? "{\"bench\":\"search\",\"case\":\"count\",\"format\":\"%s\",\"items\":%llu,"
+                     "\"dim\":%u,\"queries\":%llu,\"threads\":%u,\"seconds\":%.4g,\"top100\":%.6f}\n"
+                   : "count on %s: %llu items, dim %u, %llu users, %u threads: %.2f s; top 100: %.6f\n",
+               f->name, (unsigned long long)b->items.rows, b->items.dim,
+               (unsigned long long)b->users.rows, td_context_threads(b->context), seconds, result[i][2]);
+        td_factorized_topk_free(metric);
+    }
+    if (memcmp(result[FP32], result[INT8], ks.count * sizeof(double)) != 0) {
+        fprintf(stderr, "bench_search: the formats differ\n");
+        exit(1);
+    }
+    td__free(b->context, (void *)positives.data);
 }
 
 static double larger(double a, double b)
@@ -278,6 +335,10 @@ static void read_arguments(setup *s, int count, char **arguments)
             s->json = true;
             continue;
         }
+        if (strcmp(name, "--count") == 0) {
+            s->count = true;
+            continue;
+        }
         if (strcmp(name, "--processor") == 0) {
             s->now = bench_processor;
             s->threads.threads = 1;
@@ -326,6 +387,10 @@ int main(int count, char **arguments)
     b.counts = room(b.context, largest, sizeof *b.counts);
     build(&b, &b.formats[FP32], TD_PREFILTER_NONE);
     build(&b, &b.formats[INT8], TD_PREFILTER_INT8);
+    if (b.what.count) {
+        run_counting(&b);
+        return 0;
+    }
     run(&b);
     report(&b);
     return 0;
