@@ -28,17 +28,28 @@ typedef struct model_ranker {
     float *queries;   /* [TD__CHUNK_QUERIES, heads, dim] */
 } model_ranker;
 
-static float score_item(const model_ranker *ranker, const float *query, uint32_t position)
+/* Test items of one query, side by side. Those that cannot be ranked are scored as candidate 0 at first;
+ * there is one, as every model has candidates. */
+static void score_items(const model_ranker *ranker, const float *query, const uint32_t *candidates,
+                        uint32_t count, float *scores)
 {
     const td_model_options *options = &ranker->model->options;
-    const float *item = ranker->items + (size_t)position * options->dim;
-    float best = -INFINITY;
-    for (uint32_t h = 0; h < options->heads; h++) {
-        float score = ranker->evaluation->context->kernels->dot(query + (size_t)h * options->dim,
-                                                                item, options->dim);
-        if (score > best) best = score;
+    const float *rows[TD__ROWS];
+    float found[TD__ROWS], best[TD__ROWS];
+    for (uint32_t i = 0; i < TD__ROWS; i++) {
+        uint32_t position = td__rank_position(ranker->evaluation, candidates[i < count ? i : 0]);
+        rows[i] = ranker->items + (size_t)(position == TD_NONE ? 0 : position) * options->dim;
+        best[i] = -INFINITY;
     }
-    return best;
+    for (uint32_t h = 0; h < options->heads; h++) {
+        ranker->evaluation->context->kernels->score_rows(query + (size_t)h * options->dim, rows,
+                                                         options->dim, NULL, found);
+        for (uint32_t i = 0; i < TD__ROWS; i++) best[i] = found[i] > best[i] ? found[i] : best[i];
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        bool known = td__rank_position(ranker->evaluation, candidates[i]) != TD_NONE;
+        scores[i] = known ? best[i] : NAN;
+    }
 }
 
 /* Scores of the test items of some queries. */
@@ -49,15 +60,14 @@ static void score_block(void *state, uint64_t block, uint32_t worker)
     const uint64_t *offsets = test->offsets + ranker->chunk->first;
     size_t width = (size_t)ranker->model->options.heads * ranker->model->options.dim;
     uint32_t first = (uint32_t)block * TD__MEASURE_QUERIES, left = ranker->chunk->count - first;
-    uint32_t count = left < TD__MEASURE_QUERIES ? left : TD__MEASURE_QUERIES;
+    uint32_t end = left < TD__MEASURE_QUERIES ? ranker->chunk->count : first + TD__MEASURE_QUERIES;
     (void)worker;
-    for (uint32_t i = first; i < first + count; i++) {
-        for (uint64_t item = offsets[i]; item < offsets[i + 1]; item++) {
-            uint32_t position = td__rank_position(ranker->evaluation, test->candidate[item]);
-            float *score = &ranker->chunk->scores[item - offsets[0]];
-            *score = position == TD_NONE
-                         ? NAN
-                         : score_item(ranker, ranker->queries + i * width, position);
+    for (uint32_t i = first; i < end; i++) {
+        for (uint64_t item = offsets[i]; item < offsets[i + 1]; item += TD__ROWS) {
+            uint64_t more = offsets[i + 1] - item;
+            score_items(ranker, ranker->queries + i * width, test->candidate + item,
+                        more < TD__ROWS ? (uint32_t)more : TD__ROWS,
+                        &ranker->chunk->scores[item - offsets[0]]);
         }
     }
 }
