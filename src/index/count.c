@@ -1,8 +1,10 @@
 /* count.c -- how many items score higher than a query's own?
  *
  * Serves: stage 6. In: queries and a score for each. Out: counts.
- * The same tiles as in scan.c, or the same filter as in filter.c. A piece of work is a block of queries
- * over a span of panels; counts are integers, so that they may be added in any order. */
+ * The same tiles as in scan.c. A piece of work is a block of queries over a span of panels; counts
+ * are integers, so that they may be added in any order. There is no filter as in searches: of items that
+ * score about as high as a positive there are too many, unless it is among the very best
+ * (docs/speed.md). */
 #include "index/count.h"
 
 #include <float.h>
@@ -10,30 +12,21 @@
 
 #include "base/limits.h"
 #include "base/pool.h"
-#include "index/filter.h"
 #include "index/scan.h"
 #include "base/poison.h"
 
-/* 196,608 items, whole blocks of the filter. */
+/* 196,608 items. */
 enum { SPAN_PANELS = 4096 };
 
 typedef struct counting {
-    td__workers workers;
     td__scan scan;
+    td__scanner *scanners; /* [threads] */
     uint64_t queries, spans;
-    uint32_t block; /* queries */
     const float *thresholds;
     atomic_uint_fast64_t *counts;
 } counting;
 
-/* Some queries of one worker. */
-typedef struct count_part {
-    uint64_t first;
-    uint32_t count;
-    uint64_t panel, panel_end;
-} count_part;
-
-/* Masks of one panel for some queries from `first` on, no more than make a tile. */
+/* One panel for some queries from `first` on, no more than make a tile. */
 static void count_tile(const counting *work, td__scanner *scanner, uint64_t first, uint32_t queries,
                        const float *items)
 {
@@ -45,50 +38,27 @@ static void count_tile(const counting *work, td__scanner *scanner, uint64_t firs
     scan->kernels->above(scanner->scores, queries, work->thresholds + first, scanner->masks);
 }
 
-static void count_plainly(const counting *work, td__scanner *scanner, const count_part *part,
-                          uint64_t *found)
+static void count_block(void *state, uint64_t block, uint32_t worker)
 {
-    uint32_t tile = td__tile_queries(work->scan.heads);
-    for (uint64_t panel = part->panel; panel < part->panel_end; panel++) {
+    const counting *work = state;
+    td__scanner *scanner = &work->scanners[worker];
+    uint64_t first = block / work->spans * TD__QUERY_BLOCK, left = work->queries - first;
+    uint32_t count = left < TD__QUERY_BLOCK ? (uint32_t)left : TD__QUERY_BLOCK;
+    uint32_t tile = td__tile_queries(work->scan.heads), found[TD__QUERY_BLOCK] = {0};
+    uint64_t panels = td__panel_count(work->scan.index->count), panel = block % work->spans * SPAN_PANELS;
+    uint64_t end = panels - panel < SPAN_PANELS ? panels : panel + SPAN_PANELS;
+    for (; panel < end; panel++) {
         uint64_t columns = td__panel_columns(work->scan.index, panel);
         const float *items = td__panel_items(scanner, work->scan.index, panel, columns);
-        for (uint32_t i = 0; i < part->count; i += tile) {
-            uint32_t queries = part->count - i < tile ? part->count - i : tile;
-            count_tile(work, scanner, part->first + i, queries, items);
+        for (uint32_t i = 0; i < count; i += tile) {
+            uint32_t queries = count - i < tile ? count - i : tile;
+            count_tile(work, scanner, first + i, queries, items);
             for (uint32_t q = 0; q < queries; q++) {
                 found[i + q] += (uint32_t)__builtin_popcountll(scanner->masks[q] & columns);
             }
         }
     }
-}
-
-static void count_filtered(const counting *work, td__filter *filter, const count_part *part,
-                           uint64_t *found)
-{
-    td__filter_start_counting(filter, &work->scan, part->first, part->count,
-                              work->thresholds + part->first, found);
-    td__filter_run(filter, &work->scan, part->first, part->count, part->panel, part->panel_end);
-    td__filter_end(filter, &work->scan, part->first, part->count);
-}
-
-static void count_block(void *state, uint64_t block, uint32_t worker)
-{
-    const counting *work = state;
-    uint64_t first = block / work->spans * work->block, left = work->queries - first;
-    uint64_t panels = td__panel_count(work->scan.index->count);
-    uint64_t panel = block % work->spans * SPAN_PANELS, found[TD__QUERY_BLOCK] = {0};
-    count_part part = {
-        .first = first,
-        .count = left < work->block ? (uint32_t)left : work->block,
-        .panel = panel,
-        .panel_end = panels - panel < SPAN_PANELS ? panels : panel + SPAN_PANELS,
-    };
-    if (work->workers.filters == NULL) {
-        count_plainly(work, &work->workers.scanners[worker], &part, found);
-    } else {
-        count_filtered(work, &work->workers.filters[worker], &part, found);
-    }
-    for (uint32_t i = 0; i < part.count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         atomic_fetch_add_explicit(&work->counts[first + i], found[i], memory_order_relaxed);
     }
 }
@@ -96,20 +66,16 @@ static void count_block(void *state, uint64_t block, uint32_t worker)
 void td__count_greater(td_searcher *searcher, const td_vectors *queries, const float *thresholds,
                        atomic_uint_fast64_t *counts)
 {
-    const td_search nothing_special = {.k = 1};
-    td__workers workers = td__searcher_workers(searcher);
-    const td_index *index = workers.index;
-    counting work = {.workers = workers,
-                     .scan = {.index = index, .kernels = index->context->kernels,
-                              .queries = queries->data, .heads = td__heads(queries),
-                              .search = &nothing_special},
+    const td_index *index = td__searcher_index(searcher);
+    counting work = {.scan = {.index = index, .kernels = index->context->kernels,
+                              .queries = queries->data, .heads = td__heads(queries)},
+                     .scanners = td__searcher_scanners(searcher),
                      .queries = queries->rows,
                      .thresholds = thresholds,
                      .counts = counts};
-    work.block = workers.filters == NULL ? TD__QUERY_BLOCK : td__filter_queries(work.scan.heads);
     work.spans = td__block_count(td__panel_count(index->count), SPAN_PANELS);
-    td__parallel_for(index->context, td__block_count(queries->rows, work.block) * work.spans,
-                     count_block, &work);
+    uint64_t blocks = td__block_count(queries->rows, TD__QUERY_BLOCK) * work.spans;
+    td__parallel_for(index->context, blocks, count_block, &work);
 }
 
 /* Every partial sum is at most dim * |q| * |x|, and rounding adds less than as much again. */

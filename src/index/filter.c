@@ -83,47 +83,24 @@ static td__int8_bias bias_of_block(const td__scan *scan, uint64_t block)
     return found;
 }
 
-static void begin(td__filter *filter, const td__scan *scan)
+void td__filter_start(td__filter *filter, const td__scan *scan, uint64_t first, uint32_t count)
 {
+    const td_index *index = scan->index;
     filter->active_count = 0;
     filter->whole = 0;
     filter->whole_next = 1;
     filter->bias = bias_of_all(scan);
-    filter->greater = NULL;
-}
-
-/* Query `query` of the scan is number i of the block. */
-static void activate(td__filter *filter, const td__scan *scan, uint64_t query, uint32_t i)
-{
-    const td_index *index = scan->index;
-    uint32_t row = filter->active_count * scan->heads;
-    const float *vector = scan->queries + query * scan->heads * index->dim;
-    filter->active[filter->active_count++] = i;
-    for (uint32_t h = 0; h < scan->heads; h++, row++, vector += index->dim) {
-        filter->queries[row] = td__int8_query_make(
-            index->int8, vector, index->dim, filter->bias.magnitude, row_values(filter, scan, row),
-            row_starts(filter, scan, row));
-    }
-}
-
-void td__filter_start(td__filter *filter, const td__scan *scan, uint64_t first, uint32_t count)
-{
-    begin(filter, scan);
     for (uint32_t i = 0; i < count; i++) {
         filter->waiting[i].count = 0;
-        if (filter->scanner->top[i].k > 0) activate(filter, scan, first + i, i);
-    }
-}
-
-void td__filter_start_counting(td__filter *filter, const td__scan *scan, uint64_t first, uint32_t count,
-                               const float *thresholds, uint64_t *greater)
-{
-    begin(filter, scan);
-    filter->greater = greater;
-    for (uint32_t i = 0; i < count; i++) {
-        filter->waiting[i].count = 0;
-        filter->scanner->thresholds[i] = thresholds[i];
-        activate(filter, scan, first + i, i);
+        if (filter->scanner->top[i].k == 0) continue;
+        uint32_t row = filter->active_count * scan->heads;
+        const float *vector = scan->queries + (first + i) * scan->heads * index->dim;
+        filter->active[filter->active_count++] = i;
+        for (uint32_t h = 0; h < scan->heads; h++, row++, vector += index->dim) {
+            filter->queries[row] = td__int8_query_make(
+                index->int8, vector, index->dim, filter->bias.magnitude,
+                row_values(filter, scan, row), row_starts(filter, scan, row));
+        }
     }
 }
 
@@ -157,24 +134,12 @@ static void set_limits(td__filter *filter, const td__scan *scan, uint32_t a, uin
     const td__int8_block *bounds = &scan->index->int8->bounds[block];
     float threshold = filter->scanner->thresholds[filter->active[a]];
     for (uint32_t row = a * scan->heads; row < (a + 1) * scan->heads; row++) {
-        const td__int8_query *query = &filter->queries[row];
-        filter->lows[row] = td__int8_limit(query, bounds, threshold, filter->block_bias);
-        if (filter->greater == NULL) continue;
-        filter->highs[row] = td__int8_high_limit(query, bounds, threshold);
+        filter->limits[row] =
+            td__int8_limit(&filter->queries[row], bounds, threshold, filter->block_bias);
     }
 }
 
 /* --- scoring what passed */
-
-/* A score of a query. One without a value counts as greater than all. */
-static void take(td__filter *filter, uint32_t i, float score, uint32_t position)
-{
-    if (filter->greater == NULL) {
-        td__topk_push(&filter->scanner->top[i], td__key_make(score, position));
-    } else {
-        filter->greater[i] += !(score <= filter->scanner->thresholds[i]);
-    }
-}
 
 static void score_waiting(td__filter *filter, const td__scan *scan, uint64_t first, uint32_t i)
 {
@@ -195,11 +160,12 @@ static void score_waiting(td__filter *filter, const td__scan *scan, uint64_t fir
             best[j] = scores[j] > best[j] || isnan(best[j]) ? scores[j] : best[j];
         }
     }
+    td__topk *top = &filter->scanner->top[i];
     for (uint32_t j = 0; j < waiting->count; j++) {
-        take(filter, i, best[j], waiting->positions[j]);
+        td__topk_push(top, td__key_make(best[j], waiting->positions[j]));
     }
     waiting->count = 0;
-    if (filter->greater == NULL) filter->scanner->thresholds[i] = filter->scanner->top[i].threshold;
+    filter->scanner->thresholds[i] = top->threshold;
 }
 
 static void prefetch_row(const td_index *index, uint32_t position)
@@ -224,7 +190,7 @@ static void pass(td__filter *filter, const td__scan *scan, uint64_t first, uint3
         waiting->positions[waiting->count++] = position;
         if (waiting->count < TD__ROWS) continue;
         score_waiting(filter, scan, first, i);
-        if (filter->greater == NULL) set_limits(filter, scan, a, panel / TD__INT8_BLOCK);
+        set_limits(filter, scan, a, panel / TD__INT8_BLOCK);
     }
 }
 
@@ -256,35 +222,21 @@ static void multiply_panel(td__filter *filter, const td__scan *scan, uint64_t pa
                               .starts = filter->starts + (size_t)first * words,
                               .count = left < TD__TILE_ROWS ? left : TD__TILE_ROWS,
                               .dim = int8->dim};
-        td__int8_limits limits = {.lows = filter->lows + first,
-                                  .highs = filter->greater == NULL ? NULL : filter->highs + first,
-                                  .above_low = filter->may + first,
-                                  .above_high = filter->must + first};
         if (!last) td__prefetch_part(items + bytes, bytes, i, parts);
-        scan->kernels->int8->compare(&rows, items, &limits);
+        scan->kernels->int8->above(&rows, items, filter->limits + first, filter->masks + first);
     }
-}
-
-static uint64_t of_any_head(const uint64_t *masks, uint32_t a, uint32_t heads)
-{
-    uint64_t mask = masks[a * heads];
-    for (uint32_t h = 1; h < heads; h++) mask |= masks[a * heads + h];
-    return mask;
 }
 
 static void filter_panel(td__filter *filter, const td__scan *scan, uint64_t first, uint64_t panel,
                          uint64_t open)
 {
+    uint32_t heads = scan->heads;
     multiply_panel(filter, scan, panel);
     for (uint32_t a = 0; a < filter->active_count; a++) {
-        uint64_t mask = of_any_head(filter->may, a, scan->heads) & open;
-        if (mask == 0) continue;
-        if (filter->greater != NULL) {
-            uint64_t sure = of_any_head(filter->must, a, scan->heads) & open;
-            filter->greater[filter->active[a]] += (uint32_t)__builtin_popcountll(sure);
-            mask &= ~sure;
-        }
-        pass(filter, scan, first, a, mask, panel);
+        uint64_t mask = filter->masks[a * heads];
+        for (uint32_t h = 1; h < heads; h++) mask |= filter->masks[a * heads + h];
+        mask &= open;
+        if (mask != 0) pass(filter, scan, first, a, mask, panel);
     }
 }
 
@@ -312,16 +264,14 @@ static float below(float threshold)
 static void offer_whole(td__filter *filter, const td__scan *scan, uint64_t query, uint32_t i,
                         uint64_t mask, const float *scores, uint64_t panel)
 {
-    if (filter->greater != NULL) {
-        filter->greater[i] += (uint32_t)__builtin_popcountll(mask);
-        return;
-    }
+    td__topk *top = &filter->scanner->top[i];
     for (; mask != 0; mask &= mask - 1) {
         uint32_t column = (uint32_t)__builtin_ctzll(mask);
         uint32_t position = scan->index->int8->positions[panel * TD__PANEL + column];
-        if (!td__scan_excludes(scan, query, position)) take(filter, i, scores[column], position);
+        if (td__scan_excludes(scan, query, position)) continue;
+        td__topk_push(top, td__key_make(scores[column], position));
     }
-    filter->scanner->thresholds[i] = filter->scanner->top[i].threshold;
+    filter->scanner->thresholds[i] = top->threshold;
 }
 
 static void score_panel(td__filter *filter, const td__scan *scan, uint64_t first, uint32_t count,
@@ -337,14 +287,11 @@ static void score_panel(td__filter *filter, const td__scan *scan, uint64_t first
         scan->kernels->score_panel(rows, queries * heads, scanner->packed, dim, scanner->bias,
                                    scanner->scores);
         if (heads > 1) td__best_of_heads(scanner->scores, queries, heads);
-        for (uint32_t q = 0; q < queries; q++) {
-            float threshold = scanner->thresholds[i + q];
-            floors[q] = filter->greater == NULL ? below(threshold) : threshold;
-        }
+        for (uint32_t q = 0; q < queries; q++) floors[q] = below(scanner->thresholds[i + q]);
         scan->kernels->above(scanner->scores, queries, floors, scanner->masks);
         for (uint32_t q = 0; q < queries; q++) {
             uint64_t mask = scanner->masks[q] & open;
-            if (mask == 0 || (filter->greater == NULL && scanner->top[i + q].k == 0)) continue;
+            if (mask == 0 || scanner->top[i + q].k == 0) continue;
             offer_whole(filter, scan, first + i + q, i + q, mask,
                         scanner->scores + (size_t)q * TD__PANEL, panel);
         }
@@ -368,11 +315,12 @@ static void begin_block(td__filter *filter, const td__scan *scan, uint64_t block
 }
 
 /* Would the block have been scored sooner as a whole? In cycles of a machine with 8 floats a register:
- * of 8 rows side by side, of packing, of tiles. */
+ * of integers and of what passed, 8 rows side by side; of packing and of tiles. */
 static bool passed_too_many(const td__filter *filter, const td__scan *scan, uint32_t count)
 {
     double dim = scan->index->dim, rows = (double)count * scan->heads;
-    double few = (double)filter->passed * (0.5 * dim * scan->heads + 20);
+    double few = (double)filter->passed * (0.5 * dim * scan->heads + 40);
+    few += TD__INT8_BLOCK_ITEMS * dim * rows / 50;
     return few > TD__INT8_BLOCK_ITEMS * dim * (rows / 14 + 1.5);
 }
 

@@ -5,10 +5,7 @@
  *
  * Panels of integers are compared with a limit for each query vector (int8_items.h). What passes waits until
  * there is a handful for its query, and is then scored as every score is. Where too much passes (items
- * that are hardly told apart, a large k), blocks of items are scored as a whole, as scan.c does.
- *
- * Or it counts: what scores higher than each query's threshold, which then stays as it is. There is a
- * second limit above which an item is counted unseen. */
+ * that are hardly told apart, a large k), blocks of items are scored as a whole, as scan.c does. */
 #ifndef TD_INDEX_FILTER_H
 #define TD_INDEX_FILTER_H
 
@@ -28,14 +25,13 @@ typedef struct td__filter {
     uint32_t active[TD__QUERY_BLOCK], active_count;
     td__waiting waiting[TD__QUERY_BLOCK];
     td__int8_query queries[TD__QUERY_BLOCK]; /* by row, as those below */
-    int32_t lows[TD__QUERY_BLOCK], highs[TD__QUERY_BLOCK];
-    uint64_t may[TD__QUERY_BLOCK], must[TD__QUERY_BLOCK]; /* items above these */
+    int32_t limits[TD__QUERY_BLOCK];
+    uint64_t masks[TD__QUERY_BLOCK];
     int8_t *values;  /* [TD__QUERY_BLOCK, dim] */
     int32_t *starts; /* [TD__QUERY_BLOCK, words] */
     td__int8_bias bias, block_bias; /* of all items, of the block's */
     uint64_t passed;                /* items of the block, over all queries */
     uint32_t whole, whole_next;     /* blocks to score as a whole: now, and the next time */
-    uint64_t *greater; /* borrowed: [queries], counting what is above the threshold; NULL: searching */
 } td__filter;
 
 /* Queries of a worker's block: no more than TD__QUERY_BLOCK vectors. */
@@ -44,23 +40,10 @@ static inline uint32_t td__filter_queries(uint32_t heads)
     return heads < TD__QUERY_BLOCK ? TD__QUERY_BLOCK / heads : 1;
 }
 
-/* What a searcher has for each thread of its context, for others to use between its own calls. */
-typedef struct td__workers {
-    const td_index *index;
-    td__scanner *scanners; /* [threads] */
-    td__filter *filters;   /* [threads], or NULL */
-} td__workers;
-td__workers td__searcher_workers(td_searcher *searcher);
-
 /* A filter on each of `count` scanners; the memory behind them in `values` and `starts`. */
 TD_MUST_CHECK td_status td__filters_create(td__filter **out, const td_index *index,
                                            td__scanner *scanners, uint32_t count, td_error *err);
 void td__filters_free(td__filter *filters, const td_index *index);
-
-/* Start to count for some queries, of a scan without exclusions, bitmap and bias: items above thresholds
- * [count], none of them NaN, are added to greater [count]. Go on with run and end. */
-void td__filter_start_counting(td__filter *filter, const td__scan *scan, uint64_t first, uint32_t count,
-                               const float *thresholds, uint64_t *greater);
 
 /* As the functions of td__scanner, whose start comes first. Panels come in whole blocks of
  * TD__INT8_BLOCK, ascending over all calls since the start; td__filter_end scores what still waits. */

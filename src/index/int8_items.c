@@ -307,17 +307,6 @@ int32_t td__int8_limit(const td__int8_query *query, const td__int8_block *block,
     return limit < INT32_MAX ? (int32_t)floor(limit) : INT32_MAX;
 }
 
-/* The bound of the other side: score >= t s <v, u> - t |v| |e| - (|f| + g |q|) |x| - n 2^-149. */
-int32_t td__int8_high_limit(const td__int8_query *query, const td__int8_block *block, float threshold)
-{
-    double per_unit = query->inverse * block->inverse;
-    double margin = query->integers * block->error + query->error * block->length;
-    double limit = ((double)threshold + query->tiny) * per_unit + margin;
-    limit += 1 + 0x1p-40 * (fabs((double)threshold) * per_unit + margin); /* as above */
-    if (!query->bounded || !(limit < INT32_MAX)) return INT32_MAX;
-    return limit > INT32_MIN ? (int32_t)ceil(limit) : INT32_MIN;
-}
-
 bool td__int8_ends(const td__int8_query *query, const td__int8_block *block, float threshold,
                    td__int8_bias bias)
 {

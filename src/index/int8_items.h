@@ -87,10 +87,6 @@ typedef struct td__int8_bias {
 int32_t td__int8_limit(const td__int8_query *query, const td__int8_block *block, float threshold,
                        td__int8_bias bias);
 
-/* An item of the block whose product is above this has a score above the threshold, without bias.
- * INT32_MAX if nothing is known. */
-int32_t td__int8_high_limit(const td__int8_query *query, const td__int8_block *block, float threshold);
-
 /* Is no score of this block, and of those behind it, as high as the threshold? The bias is that of all
  * items. */
 bool td__int8_ends(const td__int8_query *query, const td__int8_block *block, float threshold,

@@ -43,6 +43,10 @@ typedef struct td__scanner {
     float *packed;  /* borrowed: [dim, TD__PANEL], for an index that keeps no panels */
 } td__scanner;
 
+/* What a searcher has for each thread of its context, for others to use between its own calls. */
+td__scanner *td__searcher_scanners(td_searcher *searcher);
+const td_index *td__searcher_index(const td_searcher *searcher);
+
 /* Start with `count` <= TD__QUERY_BLOCK queries from `first` on. */
 void td__scanner_start(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count,
                        uint64_t capacity);

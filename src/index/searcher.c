@@ -94,9 +94,14 @@ void td_searcher_free(td_searcher *searcher)
     td__free(searcher->context, searcher);
 }
 
-td__workers td__searcher_workers(td_searcher *searcher)
+const td_index *td__searcher_index(const td_searcher *searcher)
 {
-    return (td__workers){searcher->index, searcher->scanners, searcher->filters};
+    return searcher->index;
+}
+
+td__scanner *td__searcher_scanners(td_searcher *searcher)
+{
+    return searcher->scanners;
 }
 
 /* --- is the request sound? */

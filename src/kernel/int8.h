@@ -44,17 +44,11 @@ static inline uint32_t td__int8_words(uint32_t dim)
     return td__int8_chunks(dim) + 1;
 }
 
-/* Bounds of each row's products, and where they are exceeded: bit j of a mask stands for item j. No high
- * limit may be below the row's low one. */
-typedef struct td__int8_limits {
-    const int32_t *lows, *highs; /* [rows]; highs or NULL */
-    uint64_t *above_low;         /* [rows]: <row r, item j> > lows[r] */
-    uint64_t *above_high;        /* [rows]: <row r, item j> > highs[r]; not written without highs */
-} td__int8_limits;
-
 typedef struct td__int8_kernels {
-    /* Fill the masks. panel [dim / 4, 48, 4], aligned to 64 bytes. */
-    void (*compare)(const td__int8_rows *rows, const uint8_t *panel, const td__int8_limits *limits);
+    /* Bit j of masks[r] is set if <row r, item j> > limits[r]. panel [dim / 4, 48, 4], aligned to 64
+     * bytes; limits, masks [rows->count]. */
+    void (*above)(const td__int8_rows *rows, const uint8_t *panel, const int32_t *limits,
+                  uint64_t *masks);
 } td__int8_kernels;
 
 extern const td__int8_kernels td__int8_ref;

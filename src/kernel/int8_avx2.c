@@ -8,7 +8,6 @@
 #if defined(__x86_64__)
 
 #include <immintrin.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "kernel/kernel.h"
@@ -66,101 +65,87 @@ static inline __attribute__((always_inline)) void add_chunk(uint32_t height, uin
     }
 }
 
-static inline __attribute__((always_inline)) uint64_t bits_above(uint32_t width, const __m256i *sum,
-                                                                 int32_t limit)
-{
-    uint64_t bits = 0;
-    for (uint32_t w = 0; w < width; w++) {
-        __m256i above = _mm256_cmpgt_epi32(sum[w], _mm256_set1_epi32(limit));
-        bits |= (uint64_t)(uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(above)) << (w * LANES);
-    }
-    return bits;
-}
-
-/* Is any product above its row's low limit? Nearly always none is. */
-static inline __attribute__((always_inline)) bool any_above(uint32_t height, uint32_t width,
-                                                            __m256i sum[][PANEL_WIDTH],
-                                                            const int32_t *lows)
-{
-    __m256i any = _mm256_setzero_si256();
-    for (uint32_t r = 0; r < height; r++) {
-        __m256i limit = _mm256_set1_epi32(lows[r]);
-        for (uint32_t w = 0; w < width; w++) {
-            any = _mm256_or_si256(any, _mm256_cmpgt_epi32(sum[r][w], limit));
-        }
-    }
-    return !_mm256_testz_si256(any, any);
-}
-
-/* One tile's bits, from bit `shift` on, into the masks of rows `row` and following. */
+/* Bits of one tile into masks [height], from bit `shift` on. Nearly always there are none. */
 static inline __attribute__((always_inline)) void tile(uint32_t height, uint32_t width,
                                                        const tile_view *view, uint32_t shift,
-                                                       uint32_t row, const td__int8_limits *limits)
+                                                       const int32_t *limits, uint64_t *masks)
 {
-    __m256i sum[TILE_ROWS][PANEL_WIDTH];
+    __m256i sum[TILE_ROWS][PANEL_WIDTH], any = _mm256_setzero_si256();
     for (uint32_t r = 0; r < height; r++) {
         for (uint32_t w = 0; w < width; w++) sum[r][w] = _mm256_setzero_si256();
     }
     for (uint32_t first = 0; first < view->dim; first += TD__INT8_CHUNK) {
         add_chunk(height, width, view, first, sum);
     }
-    if (!any_above(height, width, sum, limits->lows + row)) return;
     for (uint32_t r = 0; r < height; r++) {
-        limits->above_low[row + r] |= bits_above(width, sum[r], limits->lows[row + r]) << shift;
-        if (limits->highs == NULL) continue;
-        limits->above_high[row + r] |= bits_above(width, sum[r], limits->highs[row + r]) << shift;
+        __m256i limit = _mm256_set1_epi32(limits[r]);
+        for (uint32_t w = 0; w < width; w++) {
+            sum[r][w] = _mm256_cmpgt_epi32(sum[r][w], limit);
+            any = _mm256_or_si256(any, sum[r][w]);
+        }
+    }
+    if (_mm256_testz_si256(any, any)) return;
+    for (uint32_t r = 0; r < height; r++) {
+        for (uint32_t w = 0; w < width; w++) {
+            int bits = _mm256_movemask_ps(_mm256_castsi256_ps(sum[r][w]));
+            masks[r] |= (uint64_t)(uint32_t)bits << (shift + w * LANES);
+        }
     }
 }
 
 /* The whole panel for `height` rows. */
 static inline __attribute__((always_inline)) void strip(uint32_t height, uint32_t width,
-                                                        const td__int8_rows *rows, uint32_t row,
-                                                        const uint8_t *panel,
-                                                        const td__int8_limits *limits)
+                                                        tile_view view, const int32_t *limits,
+                                                        uint64_t *masks)
 {
-    uint32_t words = td__int8_words(rows->dim);
-    tile_view view = {.values = rows->values + (size_t)row * rows->dim,
-                      .starts = rows->starts + (size_t)row * words,
-                      .panel = panel,
-                      .dim = rows->dim,
-                      .words = words};
-    for (uint32_t r = row; r < row + height; r++) {
-        limits->above_low[r] = 0;
-        if (limits->highs != NULL) limits->above_high[r] = 0;
-    }
+    for (uint32_t r = 0; r < height; r++) masks[r] = 0;
     for (uint32_t j = 0; j < TD__PANEL; j += width * LANES) {
-        tile(height, width, &view, j, row, limits);
+        tile(height, width, &view, j, limits, masks);
         view.panel += width * LANES * TD__INT8_STEP;
     }
 }
 
-static void compare(const td__int8_rows *rows, const uint8_t *panel, const td__int8_limits *limits)
+static tile_view view_from(const td__int8_rows *rows, uint32_t row, const uint8_t *panel)
+{
+    uint32_t words = td__int8_words(rows->dim);
+    return (tile_view){.values = rows->values + (size_t)row * rows->dim,
+                       .starts = rows->starts + (size_t)row * words,
+                       .panel = panel,
+                       .dim = rows->dim,
+                       .words = words};
+}
+
+static void above(const td__int8_rows *rows, const uint8_t *panel, const int32_t *limits,
+                  uint64_t *masks)
 {
     uint32_t r = 0;
     for (; r + TILE_ROWS <= rows->count; r += TILE_ROWS) {
-        strip(TILE_ROWS, TILE_WIDTH, rows, r, panel, limits);
+        strip(TILE_ROWS, TILE_WIDTH, view_from(rows, r, panel), limits + r, masks + r);
     }
+    tile_view view = view_from(rows, r, panel);
+    limits += r;
+    masks += r;
     switch (rows->count - r) {
     case 5:
-        strip(5, 2, rows, r, panel, limits);
+        strip(5, 2, view, limits, masks);
         break;
     case 4:
-        strip(4, 2, rows, r, panel, limits);
+        strip(4, 2, view, limits, masks);
         break;
     case 3:
-        strip(3, 3, rows, r, panel, limits);
+        strip(3, 3, view, limits, masks);
         break;
     case 2:
-        strip(2, 3, rows, r, panel, limits);
+        strip(2, 3, view, limits, masks);
         break;
     case 1:
-        strip(1, 6, rows, r, panel, limits);
+        strip(1, 6, view, limits, masks);
         break;
     default:
         break;
     }
 }
 
-const td__int8_kernels td__int8_avx2 = {.compare = compare};
+const td__int8_kernels td__int8_avx2 = {.above = above};
 
 #endif

@@ -23,19 +23,10 @@ static inline __m512i add_products(__m512i sum, __m512i items, const int8_t *row
     return sum;
 }
 
-static inline uint64_t bits_above(const __m512i *sum, int32_t limit)
-{
-    uint64_t bits = 0;
-    for (uint32_t w = 0; w < WIDTH; w++) {
-        bits |= (uint64_t)_mm512_cmpgt_epi32_mask(sum[w], _mm512_set1_epi32(limit)) << (w * LANES);
-    }
-    return bits;
-}
-
 /* `height` is a constant where this is called, so the loops over it vanish. */
 static inline __attribute__((always_inline)) void tile(uint32_t height, const td__int8_rows *rows,
                                                        uint32_t row, const uint8_t *panel,
-                                                       const td__int8_limits *limits)
+                                                       const int32_t *limits, uint64_t *masks)
 {
     __m512i sum[TILE_ROWS][WIDTH];
     const int8_t *values = rows->values + (size_t)row * rows->dim;
@@ -56,20 +47,24 @@ static inline __attribute__((always_inline)) void tile(uint32_t height, const td
         panel += (size_t)TD__INT8_STEP * TD__PANEL;
     }
     for (uint32_t r = 0; r < height; r++) {
-        limits->above_low[row + r] = bits_above(sum[r], limits->lows[row + r]);
-        if (limits->highs == NULL) continue;
-        limits->above_high[row + r] = bits_above(sum[r], limits->highs[row + r]);
+        __m512i limit = _mm512_set1_epi32(limits[row + r]);
+        uint64_t mask = 0;
+        for (uint32_t w = 0; w < WIDTH; w++) {
+            mask |= (uint64_t)_mm512_cmpgt_epi32_mask(sum[r][w], limit) << (w * LANES);
+        }
+        masks[row + r] = mask;
     }
 }
 
-static void compare(const td__int8_rows *rows, const uint8_t *panel, const td__int8_limits *limits)
+static void above(const td__int8_rows *rows, const uint8_t *panel, const int32_t *limits,
+                  uint64_t *masks)
 {
     uint32_t r = 0;
-    for (; r + 8 <= rows->count; r += 8) tile(8, rows, r, panel, limits);
-    for (; r + 4 <= rows->count; r += 4) tile(4, rows, r, panel, limits);
-    for (; r < rows->count; r++) tile(1, rows, r, panel, limits);
+    for (; r + 8 <= rows->count; r += 8) tile(8, rows, r, panel, limits, masks);
+    for (; r + 4 <= rows->count; r += 4) tile(4, rows, r, panel, limits, masks);
+    for (; r < rows->count; r++) tile(1, rows, r, panel, limits, masks);
 }
 
-const td__int8_kernels td__int8_avx512vnni = {.compare = compare};
+const td__int8_kernels td__int8_avx512vnni = {.above = above};
 
 #endif

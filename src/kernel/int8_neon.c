@@ -59,26 +59,18 @@ static inline __attribute__((always_inline)) void add_chunk(uint32_t height, con
     }
 }
 
-static inline uint64_t bits_above(const int32x4_t *sum, int32_t limit)
+static inline uint64_t bits_above(int32x4_t sum, int32_t limit)
 {
     static const uint32_t bit[4] = {1, 2, 4, 8};
-    uint64_t bits = 0;
-    for (uint32_t w = 0; w < WIDTH; w++) {
-        uint32x4_t above = vandq_u32(vcgtq_s32(sum[w], vdupq_n_s32(limit)), vld1q_u32(bit));
-        bits |= (uint64_t)vaddvq_u32(above) << (4 * w);
-    }
-    return bits;
+    return vaddvq_u32(vandq_u32(vcgtq_s32(sum, vdupq_n_s32(limit)), vld1q_u32(bit)));
 }
 
 static inline __attribute__((always_inline)) void tile(uint32_t height, const td__int8_rows *rows,
                                                        uint32_t row, const uint8_t *panel,
-                                                       const td__int8_limits *limits)
+                                                       const int32_t *limits, uint64_t *masks)
 {
     const int8_t *values = rows->values + (size_t)row * rows->dim;
-    for (uint32_t r = row; r < row + height; r++) {
-        limits->above_low[r] = 0;
-        if (limits->highs != NULL) limits->above_high[r] = 0;
-    }
+    for (uint32_t r = 0; r < height; r++) masks[row + r] = 0;
     for (uint32_t j = 0; j < TD__PANEL; j += 4 * WIDTH, panel += WIDTH * QUARTET) {
         int32x4_t sum[TILE_ROWS][WIDTH];
         for (uint32_t r = 0; r < height; r++) {
@@ -88,20 +80,21 @@ static inline __attribute__((always_inline)) void tile(uint32_t height, const td
             add_chunk(height, values, rows->dim, panel, first, sum);
         }
         for (uint32_t r = 0; r < height; r++) {
-            limits->above_low[row + r] |= bits_above(sum[r], limits->lows[row + r]) << j;
-            if (limits->highs == NULL) continue;
-            limits->above_high[row + r] |= bits_above(sum[r], limits->highs[row + r]) << j;
+            for (uint32_t w = 0; w < WIDTH; w++) {
+                masks[row + r] |= bits_above(sum[r][w], limits[row + r]) << (j + 4 * w);
+            }
         }
     }
 }
 
-static void compare(const td__int8_rows *rows, const uint8_t *panel, const td__int8_limits *limits)
+static void above(const td__int8_rows *rows, const uint8_t *panel, const int32_t *limits,
+                  uint64_t *masks)
 {
     uint32_t r = 0;
-    for (; r + 4 <= rows->count; r += 4) tile(4, rows, r, panel, limits);
-    for (; r < rows->count; r++) tile(1, rows, r, panel, limits);
+    for (; r + 4 <= rows->count; r += 4) tile(4, rows, r, panel, limits, masks);
+    for (; r < rows->count; r++) tile(1, rows, r, panel, limits, masks);
 }
 
-const td__int8_kernels td__int8_neon = {.compare = compare};
+const td__int8_kernels td__int8_neon = {.above = above};
 
 #endif

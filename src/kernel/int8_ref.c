@@ -17,19 +17,16 @@ static int32_t product(const int8_t *row, const uint8_t *panel, uint32_t column,
     return sum;
 }
 
-static void compare(const td__int8_rows *rows, const uint8_t *panel, const td__int8_limits *limits)
+static void above(const td__int8_rows *rows, const uint8_t *panel, const int32_t *limits,
+                  uint64_t *masks)
 {
     for (uint32_t r = 0; r < rows->count; r++) {
         const int8_t *row = rows->values + (size_t)r * rows->dim;
-        uint64_t low = 0, high = 0;
+        masks[r] = 0;
         for (uint32_t j = 0; j < TD__PANEL; j++) {
-            int32_t sum = product(row, panel, j, rows->dim);
-            low |= (uint64_t)(sum > limits->lows[r]) << j;
-            if (limits->highs != NULL) high |= (uint64_t)(sum > limits->highs[r]) << j;
+            masks[r] |= (uint64_t)(product(row, panel, j, rows->dim) > limits[r]) << j;
         }
-        limits->above_low[r] = low;
-        if (limits->highs != NULL) limits->above_high[r] = high;
     }
 }
 
-const td__int8_kernels td__int8_ref = {.compare = compare};
+const td__int8_kernels td__int8_ref = {.above = above};

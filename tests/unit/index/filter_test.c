@@ -1,4 +1,4 @@
-/* filter_test.c -- the search with a filter finds and counts the same, to the bit, as the search without. */
+/* filter_test.c -- the search with a filter finds and counts the same, to the bit, as without. */
 #include "support/test.h"
 
 #include <float.h>
