@@ -2,7 +2,8 @@
  *
  * Serves: stage 6. In: queries with their true candidates. Out: share of hits, for each k.
  * Rows are taken in chunks. In score mode a row's hits follow from the number of candidates that
- * score strictly higher, without a list; in id mode from the place of the true one in the list. */
+ * score strictly higher, without a list where that takes less time; in id mode from the place of the true
+ * one in the list. */
 #include "eval/evaluation.h"
 
 #include <math.h>
@@ -14,7 +15,10 @@
 #include "index/count.h"
 #include "base/poison.h"
 
-enum { CHUNK_ROWS = 1024 };
+enum {
+    CHUNK_ROWS = 1024,
+    LISTED_SHARE = 64 /* lists of up to this part of the candidates are cheap to find */
+};
 
 struct td_factorized_topk {
     td_context *context;
@@ -26,8 +30,8 @@ struct td_factorized_topk {
     /* of a chunk: */
     float *own;                   /* [CHUNK_ROWS] score of the true candidate */
     atomic_uint_fast64_t *higher; /* [CHUNK_ROWS] candidates before it; UINT64_MAX: a miss */
-    float *queries;               /* id mode: [CHUNK_ROWS, heads, dim] without odd values */
-    td_hit *found;                /* id mode: [CHUNK_ROWS, k_max] */
+    float *queries;               /* to search: [CHUNK_ROWS, heads, dim] without odd values */
+    td_hit *found;                /* [CHUNK_ROWS, k_max] */
     uint32_t *found_counts;       /* [CHUNK_ROWS] */
 };
 
@@ -126,6 +130,32 @@ static td_vectors chunk_of(const td_vectors *vectors, uint64_t first)
     return chunk;
 }
 
+/* --- searching */
+
+static td_status make_room(td_factorized_topk *metric, uint32_t heads, td_error *err)
+{
+    td_status status = TD_OK;
+    TD_TRY(td__grow(&metric->queries, metric->context,
+                    (uint64_t)CHUNK_ROWS * heads * metric->index->dim, sizeof *metric->queries,
+                    err));
+    TD_TRY(td__grow(&metric->found, metric->context, (uint64_t)CHUNK_ROWS * metric->k_max,
+                    sizeof *metric->found, err));
+done:
+    return status;
+}
+
+/* A query that is not finite has no scores, so no hits; the search need not see it. */
+static bool copy_query(float *to, const float *from, size_t width)
+{
+    bool finite = true;
+    for (size_t k = 0; k < width; k++) finite = finite && isfinite(from[k]);
+    if (finite)
+        memcpy(to, from, width * sizeof *to);
+    else
+        memset(to, 0, width * sizeof *to);
+    return finite;
+}
+
 /* --- score mode */
 
 static float score_of(const td_factorized_topk *metric, const float *query, uint32_t heads,
@@ -160,9 +190,41 @@ static uint64_t count_with_care(const td_factorized_topk *metric, const float *q
     return index->count - lowest < metric->k_max ? UINT64_MAX : higher;
 }
 
-static void count_chunk(td_factorized_topk *metric, const td_vectors *queries,
-                        const td_vectors *positives)
+/* No more is asked of a row than whether fewer than k candidates score higher, k up to k_max: its k_max
+ * best tell. An index with a filter finds those in less time than it counts all. */
+static bool lists_suffice(const td_factorized_topk *metric)
 {
+    return metric->index->int8 != NULL && metric->k_max > 0
+           && metric->k_max <= metric->index->count / LISTED_SHARE;
+}
+
+static td_status count_in_lists(td_factorized_topk *metric, const td_vectors *queries, td_error *err)
+{
+    td_status status = TD_OK;
+    size_t width = (size_t)td__heads(queries) * queries->dim;
+    td_vectors clean = *queries;
+    td_search search = {.k = metric->k_max};
+    TD_TRY(make_room(metric, td__heads(queries), err));
+    clean.data = metric->queries;
+    for (uint64_t i = 0; i < queries->rows; i++) {
+        (void)copy_query(metric->queries + i * width, queries->data + i * width, width);
+    }
+    TD_TRY(td_searcher_search(metric->searcher, &clean, &search, metric->found, metric->found_counts,
+                              err));
+    for (uint64_t i = 0; i < queries->rows; i++) {
+        const td_hit *hits = metric->found + i * metric->k_max;
+        uint64_t higher = 0;
+        while (higher < metric->found_counts[i] && hits[higher].score > metric->own[i]) higher++;
+        atomic_store_explicit(&metric->higher[i], higher, memory_order_relaxed);
+    }
+done:
+    return status;
+}
+
+static td_status count_chunk(td_factorized_topk *metric, const td_vectors *queries,
+                             const td_vectors *positives, td_error *err)
+{
+    td_status status = TD_OK;
     uint32_t heads = td__heads(queries), dim = metric->index->dim;
     for (uint64_t i = 0; i < queries->rows; i++) {
         const float *query = queries->data + i * heads * dim;
@@ -170,7 +232,8 @@ static void count_chunk(td_factorized_topk *metric, const td_vectors *queries,
         if (isnan(metric->own[i])) metric->own[i] = INFINITY;
         atomic_init(&metric->higher[i], 0);
     }
-    td__count_greater(metric->searcher, queries, metric->own, metric->higher);
+    if (lists_suffice(metric)) TD_TRY(count_in_lists(metric, queries, err));
+    else td__count_greater(metric->searcher, queries, metric->own, metric->higher);
     for (uint64_t i = 0; i < queries->rows; i++) {
         const float *query = queries->data + i * heads * dim;
         uint64_t higher = UINT64_MAX;
@@ -180,6 +243,8 @@ static void count_chunk(td_factorized_topk *metric, const td_vectors *queries,
         }
         atomic_store_explicit(&metric->higher[i], higher, memory_order_relaxed);
     }
+done:
+    return status;
 }
 
 td_status td_factorized_topk_update(td_factorized_topk *metric, const td_vectors *queries,
@@ -194,7 +259,7 @@ td_status td_factorized_topk_update(td_factorized_topk *metric, const td_vectors
                (unsigned long long)queries->rows, queries->dim);
     for (uint64_t first = 0; first < queries->rows; first += CHUNK_ROWS) {
         td_vectors part = chunk_of(queries, first), true_part = chunk_of(positives, first);
-        count_chunk(metric, &part, &true_part);
+        TD_TRY(count_chunk(metric, &part, &true_part, err));
         add_rows(metric, part.rows, weight == NULL ? NULL : weight + first);
     }
 done:
@@ -202,30 +267,6 @@ done:
 }
 
 /* --- id mode */
-
-static td_status make_room(td_factorized_topk *metric, uint32_t heads, td_error *err)
-{
-    td_status status = TD_OK;
-    TD_TRY(td__grow(&metric->queries, metric->context,
-                    (uint64_t)CHUNK_ROWS * heads * metric->index->dim, sizeof *metric->queries,
-                    err));
-    TD_TRY(td__grow(&metric->found, metric->context, (uint64_t)CHUNK_ROWS * metric->k_max,
-                    sizeof *metric->found, err));
-done:
-    return status;
-}
-
-/* A query that is not finite has no scores, so no hits; the search need not see it. */
-static bool copy_query(float *to, const float *from, size_t width)
-{
-    bool finite = true;
-    for (size_t k = 0; k < width; k++) finite = finite && isfinite(from[k]);
-    if (finite)
-        memcpy(to, from, width * sizeof *to);
-    else
-        memset(to, 0, width * sizeof *to);
-    return finite;
-}
 
 static uint64_t place_of(const td_hit *hits, uint32_t count, uint32_t position)
 {

@@ -124,6 +124,54 @@ static void agrees_with_looking_at_every_candidate(void **state)
     td_context_free(context);
 }
 
+static void result_with(td_context *context, const td_vectors *items, td_prefilter prefilter,
+                        const td_vectors *queries, const td_vectors *positives, double *result)
+{
+    td_error err = {0};
+    td_index *index;
+    td_factorized_topk *metric;
+    td_index_options options;
+    const td_u32_list ks = {.count = 4, .values = {1, 3, 10, 60}};
+    td_index_options_init(&options);
+    options.kind = TD_INDEX_EXACT;
+    options.prefilter = prefilter;
+    assert_ok(td_index_build_with(&index, context, items, NULL, &options, NULL, &err));
+    assert_ok(td_factorized_topk_create(&metric, context, index, &ks, &err));
+    assert_ok(td_factorized_topk_update(metric, queries, positives, NULL, &err));
+    td_factorized_topk_result(metric, result);
+    td_factorized_topk_free(metric);
+    td_index_free(index);
+}
+
+/* Such an index is searched for lists where the other counts. With ties, and rows that are misses. */
+static void a_filter_changes_nothing(void **state)
+{
+    (void)state;
+    enum { N = 4000, ROWS = 1500, DIM = 6, HEADS = 2 };
+    td_context *context = test_context(2);
+    corpus c = make_corpus(context, N, DIM, true);
+    float *queries = test_normal_vectors(8, ROWS * HEADS, DIM);
+    float *positives = test_normal_vectors(9, ROWS, DIM);
+    for (uint64_t i = 0; i < ROWS * DIM; i++) positives[i] = roundf(3 * positives[i]);
+    for (uint64_t i = 0; i < ROWS * HEADS * DIM; i++) queries[i] = roundf(2 * queries[i]);
+    queries[5] = NAN;
+    queries[100] = -INFINITY;
+    queries[300] = FLT_MAX;
+    positives[77 * DIM] = INFINITY;
+    positives[78 * DIM] = NAN;
+    td_vectors q = {.data = queries, .rows = ROWS, .dim = DIM, .heads = HEADS};
+    td_vectors p = {.data = positives, .rows = ROWS, .dim = DIM};
+    double plain[4], filtered[4];
+    result_with(context, &c.items, TD_PREFILTER_NONE, &q, &p, plain);
+    result_with(context, &c.items, TD_PREFILTER_INT8, &q, &p, filtered);
+    assert_memory_equal(plain, filtered, sizeof plain);
+    assert_true(plain[0] > 0.05 && plain[3] > plain[0] && plain[3] < 0.95);
+    free(queries);
+    free(positives);
+    free_corpus(&c);
+    td_context_free(context);
+}
+
 static void updates_add_up(void **state)
 {
     (void)state;
@@ -364,6 +412,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_looking_at_every_candidate),
+        cmocka_unit_test(a_filter_changes_nothing),
         cmocka_unit_test(updates_add_up),
         cmocka_unit_test(rows_without_finite_scores_are_misses),
         cmocka_unit_test(minus_infinity_matters_only_among_the_first),
