@@ -4,7 +4,8 @@
  * exact scores.
  *
  * A query goes from much to little and from coarse to exact:
- *   1. all centres by <query, centre>; the best leaves in that order
+ *   1. all centres by <query, centre>; the best leaves in that order, until the next leaf is not expected
+ *      to hold a candidate
  *   2. the leaves' codes: sums of table entries, integers; the best `candidates` remain
  *   3. the candidates' rows of 8-bit integers; those remain that may be among the k best
  *   4. their float32 vectors, by the same kernel as the exact scan, so scores have the same bits
@@ -20,6 +21,7 @@
 
 enum {
     CHUNK = 16, /* groups whose codes are summed before the threshold is looked at again */
+    CHUNK_FIRST = 2, /* doubled each time: so long as there is no threshold, every item is written down */
     BASE_MAX = 1 << 29,
     QUERY_MAX = 32767 /* of the query in integers, if the products then fit */
 };
@@ -115,10 +117,12 @@ static void scan_leaf(td__tree_scratch *scratch, const td__scan *scan, uint64_t 
     uint32_t masks[CHUNK];
     const td__tree *tree = scan->index->tree;
     uint32_t blocks = tree->codec.blocks_padded, end = tree->first[leaf + 1], count;
+    uint32_t chunk = scratch->candidates.least == INT64_MIN ? CHUNK_FIRST : CHUNK;
     for (uint32_t g = tree->first[leaf]; g < end; g += count) {
         int64_t least = scratch->candidates.least;
         if (base + (int64_t)scratch->scale.most < least) return;
-        count = end - g < CHUNK ? end - g : CHUNK;
+        count = end - g < chunk ? end - g : chunk;
+        chunk = 2 * chunk < CHUNK ? 2 * chunk : CHUNK;
         scan->kernels->quant->sum_codes(tree->codes + (uint64_t)g * blocks * 16, count,
                                         scratch->tables, blocks,
                                         least > base ? (uint32_t)(least - base) : 0, sums, masks);
@@ -237,12 +241,16 @@ static uint64_t choose_finalists(td__tree_scratch *scratch, const tree_call *cal
     td__topk_cut(&best);
     float least = INFINITY;
     for (uint64_t i = 0; i < best.count; i++) least = fminf(least, td__key_score(best.keys[i]));
+    uint64_t first = count;
     for (uint64_t i = 0; i < total; i++) {
         uint32_t slot = td__key_position(best.keys[i]);
-        float margin = tree->scales[slot] * length;
-        if (i >= k && !(td__key_score(best.keys[i]) + margin >= least)) continue;
-        scratch->finalists[count] = tree->positions[slot];
-        const float *row = td__index_at(index, scratch->finalists[count++]);
+        if (i >= k && !(td__key_score(best.keys[i]) + tree->scales[slot] * length >= least)) continue;
+        scratch->finalists[count++] = slot;
+        __builtin_prefetch(tree->positions + slot);
+    }
+    for (uint64_t i = first; i < count; i++) {
+        scratch->finalists[i] = tree->positions[scratch->finalists[i]];
+        const float *row = td__index_at(index, scratch->finalists[i]);
         for (uint32_t at = 0; at < index->dim; at += 16) __builtin_prefetch(row + at);
     }
     return count;
