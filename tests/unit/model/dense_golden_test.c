@@ -90,6 +90,7 @@ static td_model *make_model(const golden_case *one, td_context *context, const t
     td_model_options options;
     td_model_options_init(&options);
     options.dim = (uint32_t)golden_number(one, "dim", 0);
+    options.similarity = TD_SIMILARITY_DOT;
     set_option(td_model_option_table(), &options, "query-layers", golden_text(one, "query_layers"));
     set_option(td_model_option_table(), &options, "candidate-layers",
                golden_text(one, "candidate_layers"));

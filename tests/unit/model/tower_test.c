@@ -177,7 +177,7 @@ static void first_weights_follow_their_distribution(void **state)
     for (int kind = TD_INIT_UNIFORM; kind <= TD_INIT_NORMAL; kind++) {
         td__layer layer;
         td__initial initial = {
-            .kind = kind, .scale = 0.5f, .seed = 1, .stream = TD__STREAM_INIT_CANDIDATE};
+            .kind = (td_initializer)kind, .scale = 0.5f, .seed = 1, .stream = TD__STREAM_INIT_CANDIDATE};
         assert_ok(td__embedding_create(&layer, context, 4000, 25, &initial, &err));
         double sum = 0.0, squares = 0.0, largest = 0.0;
         for (int i = 0; i < 100000; i++) {
