@@ -148,11 +148,21 @@ td_status td__container_require(const td__container *container, const char *name
                        td__dtype_name(tensor->dtype), found, td__dtype_name(dtype), expected);
 }
 
+/* The first bytes of a text, taken as a size, are more than any file has. */
+static bool starts_like_ours(const td__mapping *mapping)
+{
+    uint64_t header_size;
+    const unsigned char *header = mapping->bytes + TD__SIZE_BYTES;
+    memcpy(&header_size, mapping->bytes, sizeof header_size);
+    if (memcmp(header, TD__HEADER_START, TD__DIGITS_AT) == 0) return true;
+    return header[0] == '{' && header_size <= mapping->size - TD__SIZE_BYTES;
+}
+
 bool td__container_probe(const char *path)
 {
     td__mapping mapping;
     if (td__mapping_open(&mapping, path, NULL) != TD_OK) return false;
-    bool like = mapping.size > TD__SIZE_BYTES && mapping.bytes[TD__SIZE_BYTES] == '{';
+    bool like = mapping.size > TD__SIZE_BYTES + TD__DIGITS_AT && starts_like_ours(&mapping);
     td__mapping_close(&mapping);
     return like;
 }

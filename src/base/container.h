@@ -95,7 +95,8 @@ TD_MUST_CHECK td_status td__container_require(const td__container *container, co
                                               td__dtype dtype, uint64_t rows, uint64_t cols,
                                               const td__tensor **out, td_error *err);
 
-/* Does the file start like a container (8-byte size, then '{')? Never fails: false if unreadable. */
+/* Does the file start like a container: with the size of a header that fits, then that header? One of
+ * the two suffices, so that a damaged file is told from a text. Never fails: false if unreadable. */
 bool td__container_probe(const char *path);
 
 /* Save and load a vocabulary as two tensors, NAME.bytes and NAME.offsets. */

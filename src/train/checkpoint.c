@@ -17,8 +17,6 @@
 #include "train/trainer.h"
 #include "base/poison.h"
 
-static const uint32_t VERSION = 1;
-
 /* --- the walk */
 
 typedef struct piece {
@@ -169,7 +167,8 @@ td_status td__trainer_save(td__trainer *t, td_error *err)
     td_status status = TD_OK;
     td__container_writer *writer = NULL;
     saved_report saved = report_to_saved(&t->report);
-    TD_TRY(td__container_writer_create(&writer, t->model->context, "checkpoint", VERSION, err));
+    TD_TRY(td__container_writer_create(&writer, t->model->context, "checkpoint",
+                                       TD__CHECKPOINT_VERSION, err));
     TD_TRY(add_metadata(t, writer, err));
     TD_TRY(td__container_add(writer, "report/counts", TD__U64, REPORT_COUNTS, 0, saved.counts, err));
     TD_TRY(td__container_add(writer, "report/figures", TD__F64, REPORT_FIGURES, 0, saved.figures, err));
@@ -289,7 +288,7 @@ td_status td__trainer_resume(td__trainer *t, td_error *err)
     td__container *file;
     const char *path = t->options.checkpoint;
     td_status status =
-        td__container_open(&file, t->model->context, path, "checkpoint", VERSION, err);
+        td__container_open(&file, t->model->context, path, "checkpoint", TD__CHECKPOINT_VERSION, err);
     if (status == TD_ERR_NOT_FOUND) return TD_OK;
     if (status != TD_OK) return status;
     status = resume_from(t, file, err);

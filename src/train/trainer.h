@@ -37,4 +37,11 @@ TD_MUST_CHECK td_status td__trainer_save(td__trainer *trainer, td_error *err);
  * was made with other options, another model or other data. On failure the model is as before. */
 TD_MUST_CHECK td_status td__trainer_resume(td__trainer *trainer, td_error *err);
 
+enum { TD__CHECKPOINT_VERSION = 1 };
+
+/* --- checkpoint_check.c */
+
+/* Verify a checkpoint file by itself: CORRUPT says which rule is broken. */
+TD_MUST_CHECK td_status td__checkpoint_check(td_context *context, const char *path, td_error *err);
+
 #endif

@@ -162,6 +162,9 @@ static void other_files_are_refused(void **state)
                  TD_ERR_VERSION, "no file of Tandem");
     assert_false(td__container_probe(test_text_file("t", "userId,movieId\n1,2\n")));
     assert_false(td__container_probe(test_text_file("t", "")));
+    /* A text that has '{' where a header starts, and is long enough for one. */
+    const char *braces = "user,it\n{1},{a film with a long name}\n{2},{another film}\n";
+    assert_false(td__container_probe(test_text_file("t", braces)));
     assert_false(td__container_probe(test_path("missing")));
     assert_true(td__container_probe(sample_path(context)));
     td_context_free(context);

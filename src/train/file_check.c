@@ -1,18 +1,19 @@
 /* file_check.c -- is a file of Tandem what it claims to be?
  *
  * Serves: every stage, for those who look at files. In: a path. Out: TD_OK, or what is wrong where.
- * It lives in this layer because it is the lowest that knows all kinds of files. Each kind is a row
+ * It lives in this layer because it is the lowest that knows all kinds of files, checkpoints too. Each kind is a row
  * of `kinds`: opening the container checks every byte, the row's function what the numbers mean. */
 #include <string.h>
 
 #include "base/container.h"
+#include "train/trainer.h"
 #include "base/poison.h"
 
 typedef td_status check_fn(td_context *context, const char *path, td_error *err);
 
 typedef struct kind_row {
     const char *kind;
-    check_fn *check; /* NULL: the container is all that is checked */
+    check_fn *check;
 } kind_row;
 
 static td_status check_dataset(td_context *context, const char *path, td_error *err)
@@ -46,14 +47,14 @@ static const kind_row kinds[] = {
     {"dataset", check_dataset},
     {"model", check_model},
     {"index", check_index},
-    {"checkpoint", NULL},
+    {"checkpoint", td__checkpoint_check},
 };
 
 static td_status check_kind(td_context *context, const char *path, const char *kind, td_error *err)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strcmp(kinds[i].kind, kind) != 0) continue;
-        return kinds[i].check != NULL ? kinds[i].check(context, path, err) : TD_OK;
+        return kinds[i].check(context, path, err);
     }
     return td__fail(err, TD_ERR_VERSION,
                     "%.200s: files of kind \"%.40s\" are not known to Tandem %s", path, kind,
