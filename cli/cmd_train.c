@@ -1,10 +1,7 @@
 /* cmd_train.c -- tandem train: from files of interactions to a model file.
  *
  * In: interactions, perhaps an item file. Out: a model, and how good it is on what was held out. */
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "data.h"
 #include "metrics.h"
@@ -53,43 +50,6 @@ static const cli_group groups[] = {
     {"Everywhere", cli_common_option_table, offsetof(train_arguments, common)},
 };
 
-/* Better to learn before the training than after it that the model cannot be written. */
-static td_status check_output(const char *path, td_error *err)
-{
-    char folder[4096];
-    td_status status = TD_OK;
-    TD_FAIL_IF(path == NULL, err, ERR_ARGUMENT, "--output needs the name of a file");
-    const char *slash = strrchr(path, '/');
-    size_t length = slash == NULL ? 0 : (size_t)(slash - path) + 1;
-    TD_FAIL_IF(length >= sizeof folder, err, ERR_ARGUMENT, "--output: the name is too long");
-    memcpy(folder, path, length);
-    folder[length] = '\0';
-    const char *where = length == 0 ? "." : folder;
-    TD_FAIL_IF(access(where, F_OK) != 0, err, ERR_NOT_FOUND, "%s: no such folder for --output",
-               where);
-    TD_FAIL_IF(access(where, W_OK) != 0, err, ERR_IO, "%s: %s", where, strerror(errno));
-done:
-    return status;
-}
-
-static td_status create_model(td_model **model, const cli_call *call, const cli_parts *parts,
-                              td_error *err)
-{
-    td_status status = TD_OK;
-    const train_arguments *arguments = call->arguments;
-    td_catalog *catalog = NULL;
-    td_read_report report;
-    if (arguments->own.items != NULL) {
-        TD_TRY(td_catalog_read(&catalog, call->context, arguments->own.items, &arguments->catalog,
-                               &report, err));
-    }
-    TD_TRY(td_model_create(model, call->context, parts->train, catalog,
-                           &arguments->training.model, err));
-done:
-    td_catalog_free(catalog);
-    return status;
-}
-
 static void print_report(const cli_call *call, const td_model *model,
                          const td_train_report *report)
 {
@@ -137,17 +97,20 @@ static td_status run(cli_call *call, td_error *err)
     td_status status = TD_OK;
     train_arguments *arguments = call->arguments;
     cli_parts parts = {0};
+    td_catalog *catalog = NULL;
     td_model *model = NULL;
     td_train_report report = {0};
     cli_comparison comparison;
     bool json = call->common->json;
-    TD_TRY(check_output(arguments->own.output, err));
+    TD_TRY(cli_output_check(arguments->own.output, err));
     TD_TRY(cli_training_check(&arguments->training, call, err));
     TD_TRY(cli_beside_check(&arguments->beside, err));
     TD_TRY(cli_parts_read(&parts, call, &arguments->data, call->operands, call->operand_count,
                           arguments->own.validation_fraction, err));
     cli_parts_print(&parts, call);
-    TD_TRY(create_model(&model, call, &parts, err));
+    TD_TRY(cli_training_catalog(&catalog, call, arguments->own.items, &arguments->catalog, err));
+    TD_TRY(td_model_create(&model, call->context, parts.train, catalog,
+                           &arguments->training.model, err));
     TD_TRY(cli_training_run(&arguments->training, call, model, &parts, &report, err));
     TD_TRY(td_model_save(model, arguments->own.output, err));
     if (!json) print_report(call, model, &report);
@@ -162,6 +125,7 @@ static td_status run(cli_call *call, td_error *err)
     }
 done:
     td_model_free(model);
+    td_catalog_free(catalog);
     cli_parts_free(&parts);
     return status;
 }

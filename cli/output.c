@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Length of the UTF-8 character at `text`, or 0 if there is none: overlong forms, surrogates and
  * values beyond U+10FFFF are none. */
@@ -110,4 +111,22 @@ td_status cli_output_end(td_error *err)
 bool cli_pipe_closed(void)
 {
     return pipe_closed;
+}
+
+td_status cli_output_check(const char *path, td_error *err)
+{
+    char folder[4096];
+    td_status status = TD_OK;
+    TD_FAIL_IF(path == NULL, err, ERR_ARGUMENT, "--output needs the name of a file");
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+    TD_FAIL_IF(length >= sizeof folder, err, ERR_ARGUMENT, "--output: the name is too long");
+    memcpy(folder, path, length);
+    folder[length] = '\0';
+    const char *where = length == 0 ? "." : folder;
+    TD_FAIL_IF(access(where, F_OK) != 0, err, ERR_NOT_FOUND, "%s: no such folder for --output",
+               where);
+    TD_FAIL_IF(access(where, W_OK) != 0, err, ERR_IO, "%s: %s", where, strerror(errno));
+done:
+    return status;
 }

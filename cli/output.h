@@ -22,6 +22,9 @@ TD_MUST_CHECK td_status cli_json_print(json_t *root, td_error *err);
 /* "1,234,567" in a static ring of buffers. */
 const char *cli_count(uint64_t count);
 
+/* Can this file (--output) be written? Better to learn before the training than after it. */
+TD_MUST_CHECK td_status cli_output_check(const char *path, td_error *err);
+
 /* Flush standard output; IO if any of it could not be written. A reader that closed the pipe is
  * told apart by cli_pipe_closed. */
 TD_MUST_CHECK td_status cli_output_end(td_error *err);

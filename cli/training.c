@@ -59,6 +59,15 @@ td_status cli_training_check(cli_training *training, const cli_call *call, td_er
     return check_flags(training, call, err);
 }
 
+td_status cli_training_catalog(td_catalog **out, const cli_call *call, const char *path,
+                               const td_catalog_options *options, td_error *err)
+{
+    td_read_report report;
+    *out = NULL;
+    if (path == NULL) return TD_OK;
+    return td_catalog_read(out, call->context, path, options, &report, err);
+}
+
 td_status cli_training_run(const cli_training *training, const cli_call *call, td_model *model,
                            const cli_parts *parts, td_train_report *report, td_error *err)
 {

@@ -30,6 +30,11 @@ const td_option_table *cli_training_option_table(void);
 TD_MUST_CHECK td_status cli_training_check(cli_training *training, const cli_call *call,
                                            td_error *err);
 
+/* Read the item file, if there is one: else NULL. */
+TD_MUST_CHECK td_status cli_training_catalog(td_catalog **out, const cli_call *call,
+                                             const char *path, const td_catalog_options *options,
+                                             td_error *err);
+
 /* Train `model`, with progress. */
 TD_MUST_CHECK td_status cli_training_run(const cli_training *training, const cli_call *call,
                                          td_model *model, const cli_parts *parts,

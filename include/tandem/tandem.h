@@ -862,6 +862,72 @@ TD_API TD_MUST_CHECK td_status td_fold_in_solve(const td_fold_in *fold_in,
                                                 const td_histories *histories, float *vectors,
                                                 td_error *err);
 
+/* --- search over settings --------------------------------------------------------------------
+ * Random search with successive halving (Jamieson & Talwalkar, AISTATS 2016; Li et al., JMLR 2018): all
+ * trials of round 0 train for a small part of the epochs, the best of them for more in the next round,
+ * and so on; in the last round for all. Trial 0 has the settings as they are, so the best is never worse.
+ * What a trial is made of is a function of (seed, its number); how many there are, of the time.
+ */
+enum { TD_TUNE_SETTINGS_MAX = 16, TD_TUNE_TEXT_MAX = 32 };
+
+/* Where an option's values are drawn from: evenly, or evenly in the logarithm. */
+typedef struct td_tune_range {
+    const char *option; /* its name in an option table */
+    double min, max;
+    bool logarithmic;
+    bool whole;          /* rounded to an integer */
+    const char *choices; /* "a|b": one of them; the rest has no meaning then. NULL: numbers */
+} td_tune_range;
+
+/* Ranges that td_model_train and td_model_train_ials (with the model's options) are worth searching in;
+ * in this order. */
+TD_API const td_tune_range *td_tune_softmax_ranges(uint32_t *count);
+TD_API const td_tune_range *td_tune_ials_ranges(uint32_t *count);
+
+typedef struct td_tune_options {
+    uint32_t trials; /* of round 0, at most */
+    uint32_t rounds;
+    uint32_t keep;  /* one of so many goes on, with so many times the epochs */
+    double seconds; /* for all, in equal shares for the rounds; 0: no limit. Looked at between trials */
+    uint64_t seed;
+} td_tune_options;
+
+TD_API const td_option_table *td_tune_option_table(void);
+TD_API void td_tune_options_init(td_tune_options *options);
+
+typedef struct td_tune_setting {
+    const char *option;          /* of its range */
+    char text[TD_TUNE_TEXT_MAX]; /* for td_options_set */
+} td_tune_setting;
+
+typedef struct td_tune_trial {
+    uint32_t number;
+    uint32_t round, rounds;
+    double effort; /* share of the epochs to train for, 1 in the last round */
+    uint32_t count;
+    td_tune_setting settings[TD_TUNE_SETTINGS_MAX];
+    double score;   /* larger is better; set by the trainee */
+    double seconds; /* that it took */
+} td_tune_trial;
+
+/* Who trains. `run` trains with the settings and the effort of `trial`, on the training part, and sets
+ * its score, measured on a validation part. Of its failures NUMERIC (diverged) makes the trial the worst;
+ * others end the search. `done` (may be NULL) hears of each trial and the best so
+ * far; its failures end the search. */
+typedef struct td_tune_trainee {
+    td_status (*run)(void *user, td_tune_trial *trial, td_error *err);
+    td_status (*done)(void *user, const td_tune_trial *trial, const td_tune_trial *best,
+                      td_error *err);
+    void *user;
+} td_tune_trainee;
+
+/* Search. `best` (may be NULL) is the trial with the highest score of all rounds, the first of equals.
+ * ARGUMENT for a range that is none, LIMIT for too many. One thread; the trainee may use more. */
+TD_API TD_MUST_CHECK td_status td_tune(td_tune_trial *best, td_context *context,
+                                       const td_tune_range *ranges, uint32_t range_count,
+                                       const td_tune_options *options,
+                                       const td_tune_trainee *trainee, td_error *err);
+
 /* ------------------------------------------------------------------------------------------------
  * 6 evaluation
  * --------------------------------------------------------------------------------------------- */

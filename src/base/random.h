@@ -17,7 +17,8 @@ typedef enum td__stream {
     TD__STREAM_NEGATIVES,
     TD__STREAM_DROPOUT,
     TD__STREAM_KMEANS,
-    TD__STREAM_CODEBOOK
+    TD__STREAM_CODEBOOK,
+    TD__STREAM_TUNE
 } td__stream;
 
 typedef struct td__random {
