@@ -199,8 +199,8 @@ static void mean_and_deviation_are_those_of_the_tables(void **state)
         mean += sum;
         variance += squares - sum * sum;
     }
-    assert_close(scale.mean, mean, 1e-5, 0);
-    assert_close(scale.deviation, sqrt(variance), 1e-5, 0);
+    assert_close((double)scale.mean, mean, 1e-5, 0);
+    assert_close((double)scale.deviation, sqrt(variance), 1e-5, 0);
     free(query);
     end(&f);
 }
