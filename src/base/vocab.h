@@ -23,4 +23,14 @@ TD_MUST_CHECK td_status td__vocab_from_bytes(td_vocab **out, td_context *context
                                              uint64_t byte_count, const uint64_t *offsets,
                                              uint64_t offset_count, td_error *err);
 
+/* --- growing copies: one thread adds, any number of threads read, without waiting for each other */
+
+/* A copy of `from`, which may be one itself. Every position, and every pointer that was handed out,
+ * stays good as long as the copy. */
+TD_MUST_CHECK td_status td__vocab_copy(td_vocab **out, const td_vocab *from, td_error *err);
+
+/* Room in a growing copy for `ids` more ids of `bytes` bytes together: adding those cannot fail for
+ * want of memory. */
+TD_MUST_CHECK td_status td__vocab_reserve(td_vocab *vocab, uint64_t ids, uint64_t bytes, td_error *err);
+
 #endif
