@@ -1095,8 +1095,8 @@ TD_API td_scorer td_baseline_scorer(const td_baseline *baseline);
  * 7 index -- the nearest candidates
  * --------------------------------------------------------------------------------------------- */
 
-/* Vectors ready to be searched by dot product. Immutable: any number of threads, each with its own
- * searcher; only td_index_calibrate changes one, and needs it alone. */
+/* Vectors ready to be searched by dot product. Any number of threads, each with its own searcher, may
+ * search while others update (see updates, below); only td_index_calibrate needs an index alone. */
 typedef struct td_index td_index;
 typedef struct td_searcher td_searcher;
 
@@ -1148,11 +1148,12 @@ TD_API TD_MUST_CHECK td_status td_index_save(const td_index *index, const char *
 TD_API TD_MUST_CHECK td_status td_index_load(td_index **out, td_context *context, const char *path,
                                              td_error *err);
 TD_API TD_MUST_CHECK td_status td_index_check(const td_index *index, td_error *err);
+/* Positions, those of deleted items included. */
 TD_API uint64_t td_index_count(const td_index *index);
 TD_API uint32_t td_index_dim(const td_index *index);
 TD_API const td_vocab *td_index_ids(const td_index *index); /* NULL if built without */
-/* Copy of the vector at `position` into `vector` [dim]. (Items may be kept packed, so there may be no
- * row to borrow.) */
+/* Copy of the vector at `position` into `vector` [dim]; zeros for a deleted item. (Items may be kept
+ * packed, so there may be no row to borrow.) */
 TD_API void td_index_vector(const td_index *index, uint32_t position, float *vector);
 
 /* What an index is. */
@@ -1166,6 +1167,13 @@ typedef struct td_index_info {
     uint32_t dimensions_per_block;
     float anisotropic_eta;
     uint32_t calibration_queries; /* 0: not calibrated */
+    /* Updates: */
+    uint64_t items;     /* that are there: td_index_count less the deleted ones */
+    uint64_t pending;   /* vectors that no merge has put into place yet */
+    uint64_t updates;   /* vectors and deletions since the index was built or rebuilt */
+    double drift;       /* TREE: mean squared distance to their centres of the vectors that were merged
+                         * since, over that of those the tree was built for; 0: none yet. Above 1.2
+                         * the tree no longer suits them: td_index_rebuild */
 } td_index_info;
 
 /* Fill `info`. */
@@ -1204,6 +1212,8 @@ typedef struct td_search {
     const uint32_t *exclude;         /* [exclude_offsets[queries]] positions never to return */
     const uint64_t *allow;           /* bitmap, bit i % 64 of word i / 64 for position i; or NULL */
     const float *bias;               /* [N] added to the scores, or NULL; the search is then exact */
+    uint64_t positions;              /* that `allow` and `bias` cover, if another thread may add items:
+                                      * later ones are then not returned. 0: all of the index */
     td_search_effort effort;         /* TREE only */
 } td_search;
 
@@ -1224,6 +1234,55 @@ TD_API void td_searcher_free(td_searcher *searcher);
 TD_API TD_MUST_CHECK td_status td_searcher_search(td_searcher *searcher, const td_vectors *queries,
                                                   const td_search *search, td_hit *hits,
                                                   uint32_t *counts, td_error *err);
+
+/* --- updates ---------------------------------------------------------------------------------
+ * Items come, change and go while searches go on, without a rebuild.
+ *
+ * Positions. An id has one position for good, that of td_index_ids: a replaced item keeps it, a new id
+ * gets the next one (td_index_count grows), and that of a deleted item stays reserved for its id, should
+ * it come back. So exclusions, bitmaps and biases by position stay right. An index without ids calls
+ * its items "0", "1", ...: the next new one is td_index_count.
+ *
+ * What a search sees. All of the calls that returned before it began, and none or all of any call at
+ * work meanwhile: never a deleted item, never an old vector. For the same updates an EXACT index gives
+ * the very hits and scores of one built anew; a TREE looks at vectors that are not yet in its leaves
+ * exactly.
+ *
+ * Threads. td_index_upsert, _delete, _merge, _rebuild, _save, _describe, _vector and _check may be
+ * called from any thread at any time, beside searches; those that change the index take turns (they
+ * lock each other out, rebuilds only at their start and end). Searches never wait for any of them, nor
+ * for a lock. Only td_index_free and td_index_calibrate need the index alone.
+ *
+ * How. A searcher follows a log that only grows: an update writes its entry, then stores the new length
+ * (release); a search loads the length (acquire) and then applies what is new to marks of its own. A
+ * merge or rebuild makes a new index beside the old one and stores its address; searches at work
+ * go on in the old one, whose memory is freed by the first update or merge after the last of them.
+ */
+
+/* Insert, or replace, an item for each row of `items` [rows, dim]; ids [rows] are NUL-terminated. Of
+ * an id that is there twice, the last row stays. `positions` [rows] receives where they are; may be
+ * NULL. All rows at once, or, on failure, none. A few microseconds a row, and every so often (once in
+ * N / 32 rows, or 1024) a merge. ARGUMENT for other dimensions or an id that cannot be; NUMERIC for a
+ * value that is not finite, or beyond what a tree takes. */
+TD_API TD_MUST_CHECK td_status td_index_upsert(td_index *index, const td_vectors *items,
+                                               const char *const *ids, uint32_t *positions,
+                                               td_error *err);
+/* Delete items. All, or, on failure, none: NOT_FOUND names the first that is not there. Constant time
+ * an item. */
+TD_API TD_MUST_CHECK td_status td_index_delete(td_index *index, const char *const *ids,
+                                               uint32_t count, td_error *err);
+/* Put what is pending into place: into the leaves of a tree (those that became four times the mean are
+ * split, those below an eighth of it dissolved), or into the panels of an exact index. Done by
+ * td_index_upsert when it must be; for a thread that has time, to spare others the wait. Nothing is
+ * learned anew. */
+TD_API TD_MUST_CHECK td_status td_index_merge(td_index *index, td_error *err);
+/* Build anew from the items that are there now, and take the place of the old when done: for a thread
+ * of the caller's own. Updates meanwhile are kept. `options` (NULL: defaults) must be of the same kind
+ * or AUTO. A tree is calibrated on `queries`; without (NULL), it keeps the old table, leaves in
+ * proportion. STATE if another rebuild is at work. */
+TD_API TD_MUST_CHECK td_status td_index_rebuild(td_index *index, const td_index_options *options,
+                                                const td_vectors *queries,
+                                                const td_progress_hook *hook, td_error *err);
 
 /* --- vector files --------------------------------------------------------------------------- */
 

@@ -53,6 +53,8 @@ td_status td_factorized_topk_create(td_factorized_topk **out, td_context *contex
     td_status status = TD_OK;
     td_factorized_topk *metric = NULL;
     TD_TRY(check_ks(ks, err));
+    TD_FAIL_IF(!td__index_is_as_built(index), err, ERR_STATE, "the index has been updated; the metric "
+               "needs one as it was built");
     TD_TRY(td__alloc_zero(&metric, context, 1, sizeof *metric, err));
     *metric = (td_factorized_topk){.context = context, .index = index, .ks = *ks};
     for (uint32_t j = 0; j < ks->count; j++) {

@@ -389,7 +389,7 @@ static td_status prepare(calibration *work, const td_vectors *queries, td_error 
     work->queries = queries->rows / work->spacing;
     work->most = index->count < CANDIDATES_MAX ? index->count : CANDIDATES_MAX;
     while (work->kinds < KS && ks[work->kinds] <= index->count / 16) work->kinds++;
-    work->search = (td_search){.k = K_MAX, .effort = {.target_recall = 1.0f}};
+    work->search = (td_search){.k = K_MAX, .allow = index->live, .effort = {.target_recall = 1.0f}};
     work->scan = (td__scan){.index = index, .kernels = context->kernels, .queries = queries->data,
                             .heads = td__heads(queries), .search = &work->search};
     choose_grid(work);

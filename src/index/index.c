@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/options.h"
 #include "base/vocab.h"
+#include "index/update.h"
 #include "base/poison.h"
 
 /* From here on a tree is worth its build: below, the exact scan takes about a third of a millisecond. */
@@ -162,6 +163,7 @@ td_status td_index_build_with(td_index **out, td_context *context, const td_vect
     if (kind == TD_INDEX_AUTO) kind = items->rows < TREE_ITEMS_MIN ? TD_INDEX_EXACT : TD_INDEX_TREE;
     TD_TRY(td__index_create(&index, context, class_of(kind), items, ids, err));
     TD_TRY(index->kind->build(index, items, options, hook, err));
+    TD_TRY(td__updates_create(index, err));
     *out = index;
     return TD_OK;
 done:
@@ -179,23 +181,66 @@ td_status td_index_build(td_index **out, td_context *context, const td_vectors *
     return td_index_build_with(out, context, items, ids, &options, NULL, err);
 }
 
+void td__index_clear(td_index *index)
+{
+    index->kind->clear(index);
+    td__free(index->context, index->live);
+    index->panels = index->rows = NULL;
+    index->int8 = NULL;
+    index->tree = NULL;
+    index->live = NULL;
+}
+
 void td_index_free(td_index *index)
 {
     if (index == NULL) return;
-    index->kind->clear(index);
+    if (index->updates != NULL) td__updates_free(index);
+    else td__index_clear(index);
     td_vocab_free(index->ids);
     td__free(index->context, index);
+}
+
+/* --- questions about the current state, which wait for an update that is at work */
+
+static const td_index *hold(const td_index *index)
+{
+    if (index->updates == NULL) return index;
+    pthread_mutex_lock(&index->updates->changing);
+    return td__state_now(index)->base;
+}
+
+static void let_go(const td_index *index)
+{
+    if (index->updates != NULL) pthread_mutex_unlock(&index->updates->changing);
+}
+
+static td_status check_base(const td_index *index, td_error *err)
+{
+    td_status status = TD_OK;
+    uint64_t there = 0;
+    TD_FAIL_IF(index->dim == 0 || index->dim > TD__DIM_MAX || index->count >= TD_NONE, err, ERR_CORRUPT,
+               "an index of %llu items with %u dimensions", (unsigned long long)index->count, index->dim);
+    for (uint64_t w = 0; index->live != NULL && w < td__words(index->count); w++) {
+        there += (uint64_t)__builtin_popcountll(index->live[w]);
+    }
+    TD_FAIL_IF(index->live != NULL && there + index->dead != index->count, err, ERR_CORRUPT,
+               "%llu of %llu items are there, and %llu are not", (unsigned long long)there,
+               (unsigned long long)index->count, (unsigned long long)index->dead);
+    TD_TRY(index->kind->check(index, err));
+done:
+    return status;
 }
 
 td_status td_index_check(const td_index *index, td_error *err)
 {
     td_status status = TD_OK;
-    TD_FAIL_IF(index->dim == 0 || index->dim > TD__DIM_MAX || index->count >= TD_NONE, err, ERR_CORRUPT,
-               "an index of %llu items with %u dimensions", (unsigned long long)index->count, index->dim);
-    TD_FAIL_IF(index->ids != NULL && td_vocab_count(index->ids) != index->count, err, ERR_CORRUPT,
-               "%llu items but %u ids", (unsigned long long)index->count, td_vocab_count(index->ids));
-    TD_TRY(index->kind->check(index, err));
+    const td_index *base = hold(index);
+    const td_vocab *ids = td_index_ids(index);
+    TD_FAIL_IF(ids != NULL && td_vocab_count(ids) != td_index_count(index), err, ERR_CORRUPT,
+               "%llu items but %u ids", (unsigned long long)td_index_count(index), td_vocab_count(ids));
+    TD_TRY(check_base(base, err));
 done:
+    let_go(index);
     return status;
 }
 
@@ -205,7 +250,9 @@ td_status td_index_calibrate(td_index *index, const td_vectors *queries, const t
     td_status status = TD_OK;
     TD_FAIL_IF(queries->rows == 0, err, ERR_ARGUMENT, "no queries to calibrate with");
     TD_TRY(td__check_queries(index, queries, err));
-    if (index->kind->calibrate != NULL) TD_TRY(index->kind->calibrate(index, queries, hook, err));
+    if (index->kind->calibrate == NULL) return TD_OK;
+    TD_TRY(td_index_merge(index, err));
+    TD_TRY(index->kind->calibrate(td__state_now(index)->base, queries, hook, err));
 done:
     return status;
 }
@@ -214,7 +261,7 @@ done:
 
 uint64_t td_index_count(const td_index *index)
 {
-    return index->count;
+    return index->updates == NULL ? index->count : atomic_load(&index->updates->count);
 }
 
 uint32_t td_index_dim(const td_index *index)
@@ -224,21 +271,38 @@ uint32_t td_index_dim(const td_index *index)
 
 const td_vocab *td_index_ids(const td_index *index)
 {
-    return index->ids;
+    td_vocab *grown = index->updates == NULL ? NULL : atomic_load(&index->updates->ids);
+    return grown != NULL ? grown : index->ids;
+}
+
+static double drift_of(const td__drift *drift)
+{
+    if (drift->merged == 0 || drift->built <= 0) return 0.0;
+    return drift->sum / (double)drift->merged / drift->built;
 }
 
 void td_index_describe(const td_index *index, td_index_info *info)
 {
-    *info = (td_index_info){.kind = index->kind->kind};
-    index->kind->describe(index, info);
+    const td_index *base = hold(index);
+    *info = (td_index_info){.kind = base->kind->kind, .items = base->count - base->dead};
+    base->kind->describe(base, info);
+    info->updates = base->drift.updates;
+    info->drift = drift_of(&base->drift);
+    if (index->updates != NULL) td__log_describe(index, info);
+    let_go(index);
 }
 
 void td_index_vector(const td_index *index, uint32_t position, float *vector)
 {
-    assert(position < index->count);
-    const float *from = td__index_at(index, position);
-    size_t step = td__index_step(index);
-    for (uint32_t k = 0; k < index->dim; k++) vector[k] = from[k * step];
+    assert(position < td_index_count(index));
+    const td_index *base = hold(index);
+    if (index->updates != NULL && index->updates->where != NULL) {
+        td__merge from = td__merge_from(index);
+        td__merge_vector(&from, position, vector);
+    } else {
+        td__index_copy(base, position, vector);
+    }
+    let_go(index);
 }
 
 float td__index_score(const td_index *index, const float *query, uint32_t position)

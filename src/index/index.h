@@ -7,12 +7,24 @@
 #ifndef TD_INDEX_INDEX_H
 #define TD_INDEX_INDEX_H
 
+#include <string.h>
+
 #include "base/container.h"
 #include "kernel/kernel.h"
 
 typedef struct td__index_class td__index_class;
-struct td__tree; /* tree.h */
-struct td__int8; /* int8_items.h */
+struct td__tree;    /* tree.h */
+struct td__int8;    /* int8_items.h */
+struct td__updates; /* update.h */
+struct td__merge;   /* update.h */
+
+/* How far an index has come from what it was built for. */
+typedef struct td__drift {
+    uint64_t updates; /* merged since */
+    double built;     /* tree: mean squared distance to the centre when built; 0: not known yet */
+    double sum;       /* tree: of the squared distances of what was merged since */
+    uint64_t merged;  /* tree: how many those are */
+} td__drift;
 
 struct td_index {
     const td__index_class *kind;
@@ -26,6 +38,10 @@ struct td_index {
     float *rows;           /* tree, and exact with int8: [N, dim] */
     struct td__int8 *int8; /* exact: filters items before they are scored; or NULL */
     struct td__tree *tree; /* tree: the rest of it */
+    uint64_t *live;        /* bitmap of the items that are there; NULL: all */
+    uint64_t dead;         /* how many are not */
+    td__drift drift;
+    struct td__updates *updates; /* NULL: an index inside another, which never changes */
 };
 
 struct td__scan; /* scan.h: one call of td_searcher_search, checked */
@@ -35,6 +51,7 @@ struct td__scan; /* scan.h: one call of td_searcher_search, checked */
 struct td__index_class {
     td_index_kind kind;
     const char *name; /* in options and files */
+    float greatest;   /* elements beyond this are refused; 0: none */
     td_status (*build)(td_index *index, const td_vectors *items, const td_index_options *options,
                        const td_progress_hook *hook, td_error *err);
     void (*clear)(td_index *index);
@@ -44,6 +61,13 @@ struct td__index_class {
     td_status (*save)(const td_index *index, td__container_writer *writer, td_error *err);
     td_status (*load)(td_index *index, const td_vectors *items, const td__container *file,
                       td_error *err);
+    /* Make `index` (count, live and dead are set) of what another was and what came since. NULL: build
+     * it of the vectors. */
+    td_status (*merge)(td_index *index, const struct td__merge *from, td_error *err);
+    /* `index` was built of the items that are there, number i being positions[i]: put all in their
+     * places, and keep what `before` had learned from queries. With `merge`, or NULL. */
+    td_status (*succeed)(td_index *index, const td_index *before, const uint32_t *positions,
+                         uint64_t count, td_error *err);
     /* Scratch of one searcher. NULL: needs none. */
     td_status (*scratch_create)(void **scratch, const td_index *index, td_error *err);
     void (*scratch_free)(void *scratch, const td_index *index);
@@ -75,6 +99,15 @@ static inline size_t td__index_step(const td_index *index)
     return index->rows != NULL ? 1 : TD__PANEL;
 }
 
+/* Copy of a vector of an index that does not change. */
+static inline void td__index_copy(const td_index *index, uint32_t position, float *vector)
+{
+    const float *from = td__index_at(index, position);
+    size_t step = td__index_step(index);
+    if (step == 1) memcpy(vector, from, index->dim * sizeof *vector);
+    else for (uint32_t k = 0; k < index->dim; k++) vector[k] = from[k * step];
+}
+
 /* Score of the item at `position` for one query vector [dim]: the same bits as in a scan. */
 float td__index_score(const td_index *index, const float *query, uint32_t position);
 
@@ -95,6 +128,39 @@ TD_MUST_CHECK td_status td__check_queries(const td_index *index, const td_vector
 
 /* Largest absolute value: infinity behind all numbers, then NaN. */
 float td__greatest_of(const float *values, uint64_t count);
+
+/* --- which items are there */
+
+static inline uint64_t td__words(uint64_t bits)
+{
+    return bits / 64 + (bits % 64 != 0);
+}
+
+static inline bool td__bit(const uint64_t *bits, uint64_t i)
+{
+    return (bits[i / 64] >> i % 64 & 1) != 0;
+}
+
+static inline void td__set_bit(uint64_t *bits, uint64_t i)
+{
+    bits[i / 64] |= UINT64_C(1) << i % 64;
+}
+
+static inline void td__clear_bit(uint64_t *bits, uint64_t i)
+{
+    bits[i / 64] &= ~(UINT64_C(1) << i % 64);
+}
+
+static inline bool td__index_has(const td_index *index, uint32_t position)
+{
+    return index->live == NULL || td__bit(index->live, position);
+}
+
+/* Was it never updated? Then its vectors may be used directly. */
+bool td__index_is_as_built(const td_index *index);
+
+/* Free what the kind has made, and the marks. */
+void td__index_clear(td_index *index);
 
 static inline uint32_t td__heads(const td_vectors *vectors)
 {

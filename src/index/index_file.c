@@ -2,9 +2,14 @@
  *
  * Serves: stage 7. In: an index, a path. Out: a container of kind "index" (base/container.h) with the
  * tensor "vectors" [N, dim] in plain rows, which any safetensors reader can use, the ids, and what the
- * kind of index adds. A file that names no kind is an exact index's. */
-#include "index/index.h"
+ * kind of index adds. A file that names no kind is an exact index's. One with deleted items has a bitmap
+ * of those that are there and version 2, so that no older reader brings them back. Updates that are not
+ * merged yet are merged for the file. */
+#include "index/update.h"
 
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/container.h"
@@ -12,9 +17,10 @@
 #include "base/pool.h"
 #include "base/poison.h"
 
-enum { INDEX_VERSION = 1, UNPACK_ROWS = 4096 };
+enum { INDEX_VERSION = 1, LIVE_VERSION = 2, UNPACK_ROWS = 4096 };
 
 #define KIND_KEY "index.kind"
+#define DRIFT_KEY "index.updates"
 
 typedef struct unpacking {
     const td_index *index;
@@ -29,7 +35,7 @@ static void unpack_block(void *state, uint64_t block, uint32_t worker)
     uint64_t end = left < UNPACK_ROWS ? index->count : first + UNPACK_ROWS;
     (void)worker;
     for (uint64_t i = first; i < end; i++) {
-        td_index_vector(index, (uint32_t)i, work->rows + i * index->dim);
+        td__index_copy(index, (uint32_t)i, work->rows + i * index->dim);
     }
 }
 
@@ -48,22 +54,56 @@ done:
     return status;
 }
 
-td_status td_index_save(const td_index *index, const char *path, td_error *err)
+static td_status save_drift(const td__drift *drift, td__container_writer *writer, td_error *err)
+{
+    char text[160];
+    if (drift->updates == 0) return TD_OK;
+    int used = snprintf(text, sizeof text,
+                        "{\"updates\":%llu,\"built\":%.17g,\"sum\":%.17g,\"merged\":%llu}",
+                        (unsigned long long)drift->updates, drift->built, drift->sum,
+                        (unsigned long long)drift->merged);
+    if (used < 0) return td__fail(err, TD_ERR_LIMIT, "the updates of an index cannot be written");
+    return td__container_set(writer, DRIFT_KEY, text, err);
+}
+
+static td_status save_base(const td_index *index, const td_vocab *ids, const char *path, td_error *err)
 {
     td_status status = TD_OK;
     td__container_writer *writer = NULL;
     const float *rows;
     float *owned;
+    uint32_t version = index->dead > 0 ? LIVE_VERSION : INDEX_VERSION;
     TD_TRY(rows_of(index, &rows, &owned, err));
-    TD_TRY(td__container_writer_create(&writer, index->context, "index", INDEX_VERSION, err));
+    TD_TRY(td__container_writer_create(&writer, index->context, "index", version, err));
     TD_TRY(td__container_set(writer, KIND_KEY, index->kind->name, err));
+    TD_TRY(save_drift(&index->drift, writer, err));
     TD_TRY(td__container_add(writer, "vectors", TD__F32, index->count, index->dim, rows, err));
-    if (index->ids != NULL) TD_TRY(td__container_add_vocab(writer, "ids", index->ids, err));
+    if (ids != NULL) TD_TRY(td__container_add_vocab(writer, "ids", ids, err));
+    if (index->dead > 0) {
+        TD_TRY(td__container_add(writer, "live", TD__U64, td__words(index->count), 0, index->live, err));
+    }
     if (index->kind->save != NULL) TD_TRY(index->kind->save(index, writer, err));
     TD_TRY(td__container_commit(writer, path, err));
 done:
     td__container_writer_free(writer);
     td__free(index->context, owned);
+    return status;
+}
+
+td_status td_index_save(const td_index *index, const char *path, td_error *err)
+{
+    td_status status = TD_OK;
+    td_index *merged = NULL;
+    pthread_mutex_lock(&index->updates->changing);
+    const td__state *state = td__state_now(index);
+    if (state->log.entries_count > 0) {
+        td__merge from = td__merge_from(index);
+        TD_TRY(td__merge_make(&merged, &from, err));
+    }
+    TD_TRY(save_base(merged != NULL ? merged : state->base, td_index_ids(index), path, err));
+done:
+    pthread_mutex_unlock(&index->updates->changing);
+    td_index_free(merged);
     return status;
 }
 
@@ -73,6 +113,45 @@ static td_status kind_of(const td__index_class **kind, const td__container *cont
     *kind = name == NULL ? &td__index_exact : td__index_class_find(name);
     if (*kind != NULL) return TD_OK;
     return td__fail(err, TD_ERR_CORRUPT, "indexes of kind \"%.40s\" are not known", name);
+}
+
+static td_status load_drift(td__drift *drift, const td__container *container, td_error *err)
+{
+    td_status status = TD_OK;
+    const char *text = td__container_get(container, DRIFT_KEY);
+    json_int_t updates, merged;
+    if (text == NULL) return TD_OK;
+    json_t *object = json_loads(text, 0, NULL);
+    bool good = object != NULL
+                && json_unpack(object, "{s:I, s:F, s:F, s:I}", "updates", &updates, "built",
+                               &drift->built, "sum", &drift->sum, "merged", &merged) == 0;
+    json_decref(object);
+    TD_FAIL_IF(!good || updates < 0 || merged < 0 || !(drift->built >= 0) || !isfinite(drift->built)
+                   || !(drift->sum >= 0) || !isfinite(drift->sum),
+               err, ERR_CORRUPT, "the record of updates is not allowed");
+    drift->updates = (uint64_t)updates;
+    drift->merged = (uint64_t)merged;
+done:
+    return status;
+}
+
+/* Which items are there: all, if the file does not say. */
+static td_status load_live(td_index *index, const td__container *container, td_error *err)
+{
+    td_status status = TD_OK;
+    const td__tensor *tensor;
+    uint64_t words = td__words(index->count), there = 0;
+    if (td__container_find(container, "live") == NULL) return TD_OK;
+    TD_TRY(td__container_require(container, "live", TD__U64, words, 0, &tensor, err));
+    TD_TRY(td__alloc(&index->live, index->context, words, sizeof *index->live, err));
+    if (words > 0) memcpy(index->live, tensor->data, (size_t)words * sizeof *index->live);
+    for (uint64_t w = 0; w < words; w++) there += (uint64_t)__builtin_popcountll(index->live[w]);
+    TD_FAIL_IF(words > 0 && index->count % 64 != 0 && index->live[words - 1] >> index->count % 64 != 0,
+               err, ERR_CORRUPT, "an item is marked as there behind the last, %llu",
+               (unsigned long long)index->count);
+    index->dead = index->count - there;
+done:
+    return status;
 }
 
 /* The checksums say that the file is as it was written; whether that is an index, loading it says. */
@@ -93,7 +172,10 @@ static td_status build_from(td_index **out, td_context *context, const td__conta
     }
     td_vectors items = {.data = tensor->data, .rows = tensor->rows, .dim = (uint32_t)tensor->cols};
     TD_TRY(td__index_create(&index, context, kind, &items, ids, err));
+    TD_TRY(load_drift(&index->drift, container, err));
+    TD_TRY(load_live(index, container, err));
     TD_TRY(kind->load(index, &items, container, err));
+    TD_TRY(td__updates_create(index, err));
     *out = index;
     index = NULL;
 done:
@@ -109,7 +191,7 @@ td_status td_index_load(td_index **out, td_context *context, const char *path, t
     td_status status = TD_OK;
     td__container *container = NULL;
     *out = NULL;
-    TD_TRY(td__container_open(&container, context, path, "index", INDEX_VERSION, err));
+    TD_TRY(td__container_open(&container, context, path, "index", LIVE_VERSION, err));
     status = build_from(out, context, container, err);
     if (status != TD_OK) status = td__fail_within(err, status, path);
 done:

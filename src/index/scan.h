@@ -29,6 +29,8 @@ typedef struct td__scan {
     uint32_t heads;
     const td_search *search;
     const uint32_t *exclude; /* each query's part ascending */
+    uint64_t items;          /* that are there */
+    bool filtered;           /* `allow` is of the caller, and not only of what is there */
 } td__scan;
 
 /* One worker's state: nothing here is shared. */

@@ -9,6 +9,7 @@
  * (kernel/topk.h), so both ways give the same bits. */
 #include "index/filter.h"
 #include "index/scan.h"
+#include "index/update_view.h"
 
 #include "base/memory.h"
 #include "base/options.h"
@@ -24,7 +25,9 @@ enum {
 };
 
 struct td_searcher {
-    const td_index *index;
+    td__view view;
+    const td_index *index; /* the base that is searched now */
+    uint64_t serial;       /* of the state that `scratch` is for */
     td_context *context;
     td__scanner *scanners; /* [threads] */
     td__filter *filters;   /* [threads], for an index with int8 items */
@@ -50,19 +53,34 @@ typedef struct search_call {
     uint64_t span; /* panels */
 } search_call;
 
-td_status td_searcher_create(td_searcher **out, const td_index *index, td_error *err)
+static void free_scratch(td_searcher *searcher)
+{
+    const td_index *index = searcher->view.index;
+    td__filters_free(searcher->filters, index);
+    td__free(searcher->context, searcher->scanners);
+    td__free(searcher->context, searcher->packed);
+    if (searcher->scratch != NULL) index->kind->scratch_free(searcher->scratch, index);
+    searcher->filters = NULL;
+    searcher->scanners = NULL;
+    searcher->packed = NULL;
+    searcher->scratch = NULL;
+    searcher->serial = 0;
+}
+
+/* Scratch for the base that is seen now, if it is another than before. */
+static td_status settle(td_searcher *searcher, td_error *err)
 {
     td_status status = TD_OK;
-    td_searcher *searcher = NULL;
-    uint32_t threads = td_context_threads(index->context);
-    TD_TRY(td__alloc_zero(&searcher, index->context, 1, sizeof *searcher, err));
+    const td_index *index = searcher->view.base;
+    uint32_t threads = td_context_threads(searcher->context);
+    uint64_t floats = (uint64_t)index->dim * TD__PANEL;
     searcher->index = index;
-    searcher->context = index->context;
-    TD_TRY(td__alloc_zero(&searcher->scanners, index->context, threads, sizeof *searcher->scanners,
+    if (searcher->serial == searcher->view.serial) return TD_OK;
+    free_scratch(searcher);
+    TD_TRY(td__alloc_zero(&searcher->scanners, searcher->context, threads, sizeof *searcher->scanners,
                           err));
     if (index->rows != NULL) {
-        uint64_t floats = (uint64_t)index->dim * TD__PANEL;
-        TD_TRY(td__alloc_zero(&searcher->packed, index->context, threads * floats,
+        TD_TRY(td__alloc_zero(&searcher->packed, searcher->context, threads * floats,
                               sizeof *searcher->packed, err));
         for (uint32_t w = 0; w < threads; w++) {
             searcher->scanners[w].packed = searcher->packed + w * floats;
@@ -74,6 +92,21 @@ td_status td_searcher_create(td_searcher **out, const td_index *index, td_error 
     if (index->kind->scratch_create != NULL) {
         TD_TRY(index->kind->scratch_create(&searcher->scratch, index, err));
     }
+    searcher->serial = searcher->view.serial;
+done:
+    return status;
+}
+
+td_status td_searcher_create(td_searcher **out, const td_index *index, td_error *err)
+{
+    td_status status = TD_OK;
+    td_searcher *searcher = NULL;
+    TD_TRY(td__alloc_zero(&searcher, index->context, 1, sizeof *searcher, err));
+    searcher->context = index->context;
+    td__view_join(&searcher->view, index);
+    TD_TRY(td__view_begin(&searcher->view, err));
+    TD_TRY(settle(searcher, err));
+    td__view_end(&searcher->view);
     *out = searcher;
     return TD_OK;
 done:
@@ -85,12 +118,10 @@ done:
 void td_searcher_free(td_searcher *searcher)
 {
     if (searcher == NULL) return;
-    td__filters_free(searcher->filters, searcher->index);
-    td__free(searcher->context, searcher->scanners);
+    if (searcher->view.index != NULL) free_scratch(searcher);
     td__free(searcher->context, searcher->keys);
-    td__free(searcher->context, searcher->packed);
     td__free(searcher->context, searcher->exclude);
-    if (searcher->scratch != NULL) searcher->index->kind->scratch_free(searcher->scratch, searcher->index);
+    td__view_part(&searcher->view);
     td__free(searcher->context, searcher);
 }
 
@@ -128,9 +159,10 @@ void td_search_effort_init(td_search_effort *effort)
     td_options_init(&effort_table, effort);
 }
 
-static td_status check_bias(const td_index *index, const float *bias, td_error *err)
+static td_status check_bias(const td__view *view, const td_search *search, td_error *err)
 {
-    for (uint64_t i = 0; bias != NULL && i < index->count; i++) {
+    const float *bias = search->bias;
+    for (uint64_t i = 0; bias != NULL && i < td__view_covered(view, search); i++) {
         if (isfinite(bias[i])) continue;
         return td__fail(err, TD_ERR_NUMERIC, "the bias of item %llu is %f; all must be finite",
                         (unsigned long long)i, (double)bias[i]);
@@ -152,7 +184,7 @@ done:
 }
 
 /* Also tells whether each query's exclusions are ascending. */
-static td_status check_exclusions(const td_index *index, const td_search *search, uint64_t queries,
+static td_status check_exclusions(const td__view *view, const td_search *search, uint64_t queries,
                                   bool *sorted, td_error *err)
 {
     td_status status = TD_OK;
@@ -163,9 +195,9 @@ static td_status check_exclusions(const td_index *index, const td_search *search
                    "exclusions of query %llu start at %llu and end at %llu", (unsigned long long)q,
                    (unsigned long long)offsets[q], (unsigned long long)offsets[q + 1]);
         for (uint64_t i = offsets[q]; i < offsets[q + 1]; i++) {
-            TD_FAIL_IF(search->exclude[i] >= index->count, err, ERR_ARGUMENT,
+            TD_FAIL_IF(search->exclude[i] >= view->count, err, ERR_ARGUMENT,
                        "query %llu excludes position %u; the index has %llu items",
-                       (unsigned long long)q, search->exclude[i], (unsigned long long)index->count);
+                       (unsigned long long)q, search->exclude[i], (unsigned long long)view->count);
             if (i > offsets[q] && search->exclude[i] < search->exclude[i - 1]) *sorted = false;
         }
     }
@@ -315,35 +347,64 @@ done:
     return status;
 }
 
+static td_status search_base(td_searcher *searcher, search_call *call, td_error *err)
+{
+    td_status status = TD_OK;
+    const td_index *index = searcher->index;
+    bool exactly = true;
+    if (index->kind->search != NULL) {
+        TD_TRY(index->kind->search(searcher->scratch, &call->scan, call->queries, call->hits,
+                                   call->counts, &exactly, err));
+    }
+    if (!exactly) return TD_OK;
+    TD_TRY(prepare(searcher, call, err));
+    search_all(call, searcher->context);
+done:
+    return status;
+}
+
+/* The request is sound: look at the base and the log. */
+static td_status search_view(td_searcher *searcher, search_call *call, const td_search *search,
+                             bool sorted, td_error *err)
+{
+    td_status status = TD_OK;
+    td__view *view = &searcher->view;
+    TD_TRY(settle(searcher, err));
+    TD_TRY(td__view_ask(view, search, err));
+    call->scanners = searcher->scanners;
+    call->filters = searcher->filters;
+    call->scan.index = view->base;
+    call->scan.search = &view->search;
+    call->scan.items = view->base_items;
+    call->scan.filtered = search->allow != NULL;
+    if (!sorted) TD_TRY(sort_exclusions(searcher, &call->scan, call->queries, err));
+    TD_TRY(search_base(searcher, call, err));
+    TD_TRY(td__view_add(view, &call->scan, search, call->queries, call->hits, call->counts, err));
+done:
+    return status;
+}
+
 td_status td_searcher_search(td_searcher *searcher, const td_vectors *queries,
                              const td_search *search, td_hit *hits, uint32_t *counts, td_error *err)
 {
     td_status status = TD_OK;
-    const td_index *index = searcher->index;
+    td__view *view = &searcher->view;
     bool sorted;
     search_call call = {
-        .scan = {.index = index, .kernels = searcher->context->kernels, .queries = queries->data,
-                 .heads = td__heads(queries), .search = search, .exclude = search->exclude},
-        .scanners = searcher->scanners,
-        .filters = searcher->filters,
+        .scan = {.kernels = searcher->context->kernels, .queries = queries->data,
+                 .heads = td__heads(queries), .exclude = search->exclude},
         .queries = queries->rows,
         .hits = hits,
         .counts = counts,
     };
-    TD_TRY(td__check_queries(index, queries, err));
+    TD_TRY(td__view_begin(view, err));
+    TD_TRY(td__check_queries(view->index, queries, err));
     TD_TRY(check_k(search, queries->rows, err));
     TD_TRY(td_options_check(td_search_effort_option_table(), &search->effort, err));
-    TD_TRY(check_bias(index, search->bias, err));
-    TD_TRY(check_exclusions(index, search, queries->rows, &sorted, err));
-    if (!sorted) TD_TRY(sort_exclusions(searcher, &call.scan, queries->rows, err));
-    if (index->kind->search != NULL) {
-        bool exactly = false;
-        TD_TRY(index->kind->search(searcher->scratch, &call.scan, queries->rows, hits, counts, &exactly,
-                                   err));
-        if (!exactly) return TD_OK;
-    }
-    TD_TRY(prepare(searcher, &call, err));
-    search_all(&call, searcher->context);
+    TD_TRY(check_bias(view, search, err));
+    TD_TRY(check_exclusions(view, search, queries->rows, &sorted, err));
+    TD_TRY(search_view(searcher, &call, search, sorted, err));
 done:
+    td__view_end(view);
     return status;
 }

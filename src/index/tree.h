@@ -57,6 +57,32 @@ TD_MUST_CHECK td_status td__tree_build(td_index *index, const td_vectors *items,
                                        const td_index_options *options,
                                        const td_progress_hook *hook, td_error *err);
 
+/* --- one item into its slot (tree_build.c) */
+
+/* What it takes to encode. */
+typedef struct td__encoder {
+    float *residual; /* [dim] */
+    float *scratch;  /* of the codec */
+    uint8_t *codes;  /* [blocks] */
+} td__encoder;
+
+TD_MUST_CHECK td_status td__encoder_create(td__encoder *encoder, const td_index *index, td_error *err);
+void td__encoder_clear(td__encoder *encoder, td_context *context);
+/* Fill a slot of a leaf, whose codes are zeros, with the item at `position` of index->rows. */
+void td__tree_put(const td_index *index, td__encoder *encoder, uint32_t leaf, uint64_t slot,
+                  uint32_t position);
+
+/* Items [count] of index->rows in the order in which a leaf has them, into `members`: the longest
+ * first, equal ones by position. `keys` [count + 1] is scratch. */
+void td__tree_sort(const td_index *index, const uint32_t *positions, uint64_t count, uint64_t *keys,
+                   td_hit *members);
+
+/* --- updates (tree_merge.c) */
+
+TD_MUST_CHECK td_status td__tree_merge(td_index *index, const struct td__merge *from, td_error *err);
+TD_MUST_CHECK td_status td__tree_succeed(td_index *index, const td_index *before,
+                                         const uint32_t *positions, uint64_t count, td_error *err);
+
 /* --- searching (tree_search.c) */
 
 /* How much to look at. */

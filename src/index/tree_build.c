@@ -83,13 +83,11 @@ void td__tree_clear(td_index *index)
 
 /* --- one build */
 
-typedef struct encoder {
-    float *residual; /* [dim] */
-    float *scratch;  /* of the codec */
-    uint8_t *codes;  /* [blocks] */
-    uint64_t *keys;  /* [largest leaf] */
+typedef struct filling {
+    td__encoder one;
+    uint64_t *keys;  /* [largest leaf + 1] */
     td_hit *members; /* [largest leaf] */
-} encoder;
+} filling;
 
 typedef struct building {
     td_index *index;
@@ -104,7 +102,7 @@ typedef struct building {
     uint64_t *first;  /* [leaves + 1] */
     uint32_t *order;  /* [N] */
     uint32_t encoders_count;
-    encoder *encoders; /* [threads] */
+    filling *encoders; /* [threads] */
 } building;
 
 static bool report(void *user, uint32_t stage)
@@ -200,21 +198,36 @@ done:
 
 /* --- filling the slots */
 
+td_status td__encoder_create(td__encoder *encoder, const td_index *index, td_error *err)
+{
+    td_status status = TD_OK;
+    const td__codec *codec = &index->tree->codec;
+    TD_TRY(td__alloc(&encoder->residual, index->context, codec->dim, sizeof *encoder->residual, err));
+    TD_TRY(td__alloc(&encoder->scratch, index->context, td__codec_scratch(codec), sizeof(float), err));
+    TD_TRY(td__alloc(&encoder->codes, index->context, codec->blocks, 1, err));
+done:
+    return status;
+}
+
+void td__encoder_clear(td__encoder *encoder, td_context *context)
+{
+    td__free(context, encoder->residual);
+    td__free(context, encoder->scratch);
+    td__free(context, encoder->codes);
+}
+
 static td_status make_encoders(building *work, uint64_t largest, td_error *err)
 {
     td_status status = TD_OK;
     td_context *context = work->index->context;
-    const td__codec *codec = &work->index->tree->codec;
     uint32_t threads = td_context_threads(context);
     TD_TRY(td__alloc_zero(&work->encoders, context, threads, sizeof *work->encoders, err));
     work->encoders_count = threads;
     for (uint32_t w = 0; w < threads; w++) {
-        encoder *one = &work->encoders[w];
-        TD_TRY(td__alloc(&one->residual, context, codec->dim, sizeof *one->residual, err));
-        TD_TRY(td__alloc(&one->scratch, context, td__codec_scratch(codec), sizeof(float), err));
-        TD_TRY(td__alloc(&one->codes, context, codec->blocks, 1, err));
-        TD_TRY(td__alloc(&one->keys, context, largest, sizeof *one->keys, err));
-        TD_TRY(td__alloc(&one->members, context, largest, sizeof *one->members, err));
+        filling *own = &work->encoders[w];
+        TD_TRY(td__encoder_create(&own->one, work->index, err));
+        TD_TRY(td__alloc(&own->keys, context, largest + 1, sizeof *own->keys, err));
+        TD_TRY(td__alloc(&own->members, context, largest, sizeof *own->members, err));
     }
 done:
     return status;
@@ -224,9 +237,7 @@ static void free_encoders(building *work)
 {
     td_context *context = work->index->context;
     for (uint32_t w = 0; w < work->encoders_count; w++) {
-        td__free(context, work->encoders[w].residual);
-        td__free(context, work->encoders[w].scratch);
-        td__free(context, work->encoders[w].codes);
+        td__encoder_clear(&work->encoders[w].one, context);
         td__free(context, work->encoders[w].keys);
         td__free(context, work->encoders[w].members);
     }
@@ -255,14 +266,14 @@ static void put_codes(td__tree *tree, uint64_t slot, const uint8_t *codes)
     }
 }
 
-static void put_item(const td_index *index, encoder *one, uint32_t leaf, uint64_t slot,
-                     uint32_t position)
+void td__tree_put(const td_index *index, td__encoder *encoder, uint32_t leaf, uint64_t slot,
+                  uint32_t position)
 {
     td__tree *tree = index->tree;
     const float *item = td__index_at(index, position);
-    residual_of(index, position, leaf, one->residual);
-    td__codec_encode(&tree->codec, item, one->residual, one->scratch, one->codes);
-    put_codes(tree, slot, one->codes);
+    residual_of(index, position, leaf, encoder->residual);
+    td__codec_encode(&tree->codec, item, encoder->residual, encoder->scratch, encoder->codes);
+    put_codes(tree, slot, encoder->codes);
     put_row(tree, slot, item, index->dim);
     tree->positions[slot] = position;
 }
@@ -274,24 +285,28 @@ static float square_of(const float *item, uint32_t dim)
     return square;
 }
 
-/* The longest items first; equal ones by position. */
+void td__tree_sort(const td_index *index, const uint32_t *positions, uint64_t count, uint64_t *keys,
+                   td_hit *members)
+{
+    td__topk sorted;
+    td__topk_init(&sorted, keys, count + 1, count);
+    for (uint64_t i = 0; i < count; i++) {
+        float square = square_of(td__index_at(index, positions[i]), index->dim);
+        td__topk_push(&sorted, td__key_make(square, positions[i]));
+    }
+    td__topk_finish(&sorted, members);
+}
+
 static void fill_leaf(void *state, uint64_t block, uint32_t worker)
 {
     const building *work = state;
     const td_index *index = work->index;
-    encoder *one = &work->encoders[worker];
+    filling *own = &work->encoders[worker];
     uint64_t first = work->first[block], count = work->first[block + 1] - first;
-    td__topk sorted;
-    td__topk_init(&sorted, one->keys, count + 1, count);
-    for (uint64_t i = 0; i < count; i++) {
-        uint32_t position = work->order[first + i];
-        float square = square_of(td__index_at(index, position), index->dim);
-        td__topk_push(&sorted, td__key_make(square, position));
-    }
-    td__topk_finish(&sorted, one->members);
+    td__tree_sort(index, work->order + first, count, own->keys, own->members);
     uint64_t slot = (uint64_t)index->tree->first[block] * TD__GROUP;
     for (uint64_t i = 0; i < count; i++) {
-        put_item(index, one, (uint32_t)block, slot + i, one->members[i].position);
+        td__tree_put(index, &own->one, (uint32_t)block, slot + i, own->members[i].position);
     }
 }
 

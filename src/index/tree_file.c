@@ -199,14 +199,15 @@ static td_status check_slots(const td_index *index, td_error *err)
         TD_FAIL_IF(live != (position != TD_NONE), err, ERR_CORRUPT, "slot %llu of the tree is both "
                    "empty and taken", (unsigned long long)slot);
         if (!live) continue;
-        TD_FAIL_IF(position >= index->count || (seen[position / 64] >> position % 64 & 1) != 0, err,
+        TD_FAIL_IF(position >= index->count || !td__index_has(index, position) || (seen[position / 64] >> position % 64 & 1) != 0, err,
                    ERR_CORRUPT, "slot %llu of the tree holds item %u, which is not there or twice",
                    (unsigned long long)slot, position);
         seen[position / 64] |= UINT64_C(1) << position % 64;
         items++;
     }
-    TD_FAIL_IF(items != index->count, err, ERR_CORRUPT, "%llu items in the leaves of a tree of %llu",
-               (unsigned long long)items, (unsigned long long)index->count);
+    TD_FAIL_IF(items != index->count - index->dead, err, ERR_CORRUPT,
+               "%llu items in the leaves of a tree of %llu", (unsigned long long)items,
+               (unsigned long long)(index->count - index->dead));
 done:
     td__free(index->context, seen);
     return status;
@@ -283,6 +284,9 @@ static void describe(const td_index *index, td_index_info *info)
 const td__index_class td__index_tree = {
     .kind = TD_INDEX_TREE,
     .name = "tree",
+    .greatest = TD__TREE_GREATEST,
+    .merge = td__tree_merge,
+    .succeed = td__tree_succeed,
     .build = td__tree_build,
     .clear = td__tree_clear,
     .check = check,

@@ -25,7 +25,7 @@ static uint64_t count_allowed(const td__scan *scan)
 {
     uint64_t count = scan->index->count, allowed = 0;
     const uint64_t *allow = scan->search->allow;
-    if (allow == NULL) return count;
+    if (!scan->filtered || allow == NULL) return scan->items;
     for (uint64_t i = 0; i < count / 64; i++) allowed += (uint64_t)__builtin_popcountll(allow[i]);
     uint64_t rest = count % 64, mask = (UINT64_C(1) << rest) - 1;
     return rest == 0 ? allowed : allowed + (uint64_t)__builtin_popcountll(allow[count / 64] & mask);
@@ -119,10 +119,10 @@ bool td__tree_plan(const td__scan *scan, td__effort *effort)
     bool counted = wish->num_leaves_to_search > 0 && wish->reordering_num_neighbors > 0;
     *effort = (td__effort){.reach = INFINITY};
     if (scan->search->bias != NULL || k * K_SHARE > allowed) return false;
-    if (allowed < index->count && allowed <= ALLOWED_EXACT) return false;
+    if (allowed < scan->items && allowed <= ALLOWED_EXACT) return false;
     if (!counted && (wish->target_recall == 1.0f || !by_target(scan, effort))) return false;
-    if (!counted && allowed < index->count) {
-        double share = (double)allowed / (double)index->count;
+    if (!counted && allowed < scan->items) {
+        double share = (double)allowed / (double)scan->items;
         effort->leaves = leaves_for_share(effort->leaves, all, share);
     }
     if (wish->num_leaves_to_search > 0) {
