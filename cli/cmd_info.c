@@ -85,6 +85,25 @@ static void print_value(const char *key, const json_t *value, int depth)
     }
 }
 
+/* What an index is, beside the tensors that it is kept in. */
+static td_status describe_index(const cli_call *call, json_t *root, td_error *err)
+{
+    td_index *index;
+    td_index_info info;
+    td_status status = td_index_load(&index, call->context, call->operands[0], err);
+    if (status != TD_OK) return status;
+    td_index_describe(index, &info);
+    json_object_set_new(
+        root, "index",
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f}", "kind", td_index_kind_name(info.kind),
+                  "items", (json_int_t)info.items, "positions",
+                  (json_int_t)td_index_count(index), "leaves", (json_int_t)info.leaves,
+                  "calibration_queries", (json_int_t)info.calibration_queries, "updates",
+                  (json_int_t)info.updates, "drift", info.drift));
+    td_index_free(index);
+    return TD_OK;
+}
+
 static td_status describe_container(const cli_call *call, td_error *err)
 {
     td_status status = TD_OK;
@@ -95,6 +114,9 @@ static td_status describe_container(const cli_call *call, td_error *err)
     root = json_loads(text, 0, &reason);
     TD_FAIL_IF(root == NULL, err, ERR_CORRUPT, "%s: the description is no JSON: %s",
                call->operands[0], reason.text);
+    if (strcmp(json_string_value(json_object_get(root, "kind")), "index") == 0) {
+        TD_TRY(describe_index(call, root, err));
+    }
     if (call->common->json) {
         status = cli_json_print(root, err);
         root = NULL;
@@ -204,7 +226,8 @@ const cli_verb cli_info = {
                "tandem info data/ml-latest-small/ratings.csv\n"
                "tandem info --cpu",
     .output = "For a file of Tandem its description: kind, version, metadata and the table of "
-              "tensors. For interactions: kind, rows, queries, candidates, lines, bad_lines, "
+              "tensors; for an index also index: kind, items, positions, leaves, "
+              "calibration_queries, updates, drift. For interactions: kind, rows, queries, candidates, lines, bad_lines, "
               "below_rating, and first_timestamp and last_timestamp if they were read. For --cpu: "
               "threads, and kernels: a list of objects with kernel, available, chosen.",
     CLI_GROUPS(groups),

@@ -406,6 +406,23 @@ static void note_drift(const merging *work)
     drift->merged += work->changed;
 }
 
+/* Largest absolute value: that of before, or of what came, unless it went with an item that had it. */
+static float greatest_of(const merging *work)
+{
+    const td_index *index = work->index, *base = work->from->base;
+    float greatest = base->greatest;
+    for (uint64_t p = 0; p < base->count; p++) {
+        if (work->from->where[p] == TD__IN_BASE || !td__index_has(base, (uint32_t)p)) continue;
+        if (td__greatest_of(td__index_at(base, (uint32_t)p), index->dim) < greatest) continue;
+        return td__greatest_of(index->rows, index->count * index->dim);
+    }
+    for (uint32_t i = 0; i < work->changed; i++) {
+        float own = td__greatest_of(td__index_at(index, work->movers[i]), index->dim);
+        greatest = own > greatest ? own : greatest;
+    }
+    return greatest;
+}
+
 /* --- the calls */
 
 static td_status run(merging *work, td_error *err)
@@ -415,8 +432,8 @@ static td_status run(merging *work, td_error *err)
     td_context *context = index->context;
     uint64_t most = 2 * (uint64_t)work->old->centers.count;
     TD_TRY(td__merge_rows(&index->rows, work->from, err));
-    index->greatest = td__greatest_of(index->rows, index->count * index->dim);
     TD_TRY(find_changed(work, err));
+    index->greatest = greatest_of(work);
     TD_TRY(td__alloc(&work->centers, context, most * index->dim, sizeof *work->centers, err));
     TD_TRY(td__alloc(&work->source, context, most, sizeof *work->source, err));
     TD_TRY(assign(work, &work->old->centers, err));

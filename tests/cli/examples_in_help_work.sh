@@ -2,7 +2,7 @@
 set -e
 mkdir data
 ln -s "$DATA" data/ml-latest-small
-for verb in train tune evaluate recommend similar index search export info check help; do
+for verb in train tune evaluate recommend similar index update search export info check help; do
     tandem "$verb" --help | sed -n '/^Example$/,/^$/p' | sed 's/^  //; /^Example$/d'
 done >examples
 cat examples
