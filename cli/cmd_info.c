@@ -227,9 +227,10 @@ const cli_verb cli_info = {
                "tandem info --cpu",
     .output = "For a file of Tandem its description: kind, version, metadata and the table of "
               "tensors; for an index also index: kind, items, positions, leaves, "
-              "calibration_queries, updates, drift. For interactions: kind, rows, queries, candidates, lines, bad_lines, "
-              "below_rating, and first_timestamp and last_timestamp if they were read. For --cpu: "
-              "threads, and kernels: a list of objects with kernel, available, chosen.",
+              "calibration_queries, updates, drift. For interactions: kind, rows, queries, "
+              "candidates, lines, bad_lines, below_rating, and first_timestamp and last_timestamp "
+              "if they were read. For --cpu: threads, and kernels: a list of objects with kernel, "
+              "available, chosen.",
     CLI_GROUPS(groups),
     .arguments_size = sizeof(info_arguments),
     .run = run,

@@ -20,6 +20,8 @@ typedef struct model {
     uint64_t seed;
 } model;
 
+static td_prefilter prefilter = TD_PREFILTER_AUTO; /* of the next model */
+
 static const char *id_of(uint32_t item)
 {
     static char texts[8][24];
@@ -69,6 +71,7 @@ static model start(td_index_kind kind, uint32_t threads, uint32_t count, bool na
     td_index_options_init(&options);
     options.kind = kind;
     options.num_leaves = 20;
+    options.prefilter = prefilter;
     td_vocab *ids = named ? make_ids(m.context, count) : NULL;
     assert_ok(td_index_build_with(&m.index, m.context, &items, ids, &options, NULL, &err));
     td_vocab_free(ids);
@@ -254,6 +257,24 @@ static void exact_indexes_are_as_built_anew(void **state)
     run_sequence(TD_INDEX_EXACT, 1, 300, true);
     run_sequence(TD_INDEX_EXACT, 2, 0, true);
     run_sequence(TD_INDEX_EXACT, 7, 50, false);
+}
+
+/* A merge keeps the filter; here a rebuild chooses anew. */
+static void filtered_indexes_are_as_well(void **state)
+{
+    (void)state;
+    td_error err = {0};
+    prefilter = TD_PREFILTER_INT8;
+    run_sequence(TD_INDEX_EXACT, 1, 300, true);
+    run_sequence(TD_INDEX_EXACT, 2, 0, false);
+    model m = start(TD_INDEX_EXACT, 1, 200, true);
+    prefilter = TD_PREFILTER_AUTO;
+    td_index_info info;
+    take(&m, 3);
+    assert_ok(td_index_merge(m.index, &err));
+    td_index_describe(m.index, &info);
+    assert_int_equal(info.prefilter, TD_PREFILTER_INT8);
+    end(&m);
 }
 
 static void trees_that_search_exactly_are_as_well(void **state)
@@ -637,6 +658,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_indexes_are_as_built_anew),
+        cmocka_unit_test(filtered_indexes_are_as_well),
         cmocka_unit_test(trees_that_search_exactly_are_as_well),
         cmocka_unit_test(a_tree_finds_what_came_since),
         cmocka_unit_test(leaves_split_and_dissolve),
