@@ -13,7 +13,7 @@
 static void set_least(td__candidates *all)
 {
     all->least = all->edge == TD__BINS - 1
-                     ? INT64_MIN
+                     ? TD__NO_LEAST
                      : all->top - ((int64_t)(all->edge + 1) << all->shift) + 1;
 }
 
@@ -41,7 +41,8 @@ void td__candidates_settle(td__candidates *all)
 /* Drop keys below `least`, without branches. */
 static void drop_lower(td__candidates *all)
 {
-    uint64_t kept = 0, least = all->least == INT64_MIN ? 0 : td__candidate_key(all->least, UINT32_MAX);
+    uint64_t kept = 0, least = 0;
+    if (all->least != TD__NO_LEAST) least = td__candidate_key(all->least, UINT32_MAX);
     for (uint64_t i = 0; i < all->count; i++) {
         all->keys[kept] = all->keys[i];
         kept += all->keys[i] >= least;

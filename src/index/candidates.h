@@ -14,6 +14,10 @@
 
 enum { TD__BINS = 1024 };
 
+/* `least` while everything is wanted: below all scores, and far from where differences overflow (clang 14
+ * computes `a > b ? a - b : 0` as if a - b could not). */
+#define TD__NO_LEAST (-(INT64_C(1) << 40))
+
 typedef struct td__candidates {
     uint64_t *keys;    /* [capacity] */
     uint64_t count;    /* written down */

@@ -117,7 +117,7 @@ static void scan_leaf(td__tree_scratch *scratch, const td__scan *scan, uint64_t 
     uint32_t masks[CHUNK];
     const td__tree *tree = scan->index->tree;
     uint32_t blocks = tree->codec.blocks_padded, end = tree->first[leaf + 1], count;
-    uint32_t chunk = scratch->candidates.least == INT64_MIN ? CHUNK_FIRST : CHUNK;
+    uint32_t chunk = scratch->candidates.least == TD__NO_LEAST ? CHUNK_FIRST : CHUNK;
     for (uint32_t g = tree->first[leaf]; g < end; g += count) {
         int64_t least = scratch->candidates.least;
         if (base + (int64_t)scratch->scale.most < least) return;
@@ -162,7 +162,7 @@ float td__tree_distance(const td__tree_scratch *scratch, int64_t least, uint64_t
 static bool is_enough(const td__tree_scratch *scratch, uint64_t rank, float reach)
 {
     int64_t least = scratch->candidates.least;
-    return least != INT64_MIN && td__tree_distance(scratch, least, rank) > reach;
+    return least != TD__NO_LEAST && td__tree_distance(scratch, least, rank) > reach;
 }
 
 static void find_candidates(td__tree_scratch *scratch, const tree_call *call, uint64_t query,
