@@ -735,6 +735,31 @@ typedef enum td_sampling {
     TD_SAMPLING_STREAMING  /* td_frequency */
 } td_sampling;
 
+/* Which candidates a row's positive is measured against. A step shares them among its rows. */
+typedef enum td_negatives {
+    TD_NEGATIVES_BATCH,   /* those of the other rows of the batch: TFRS */
+    TD_NEGATIVES_SAMPLED, /* `count` drawn for the step; the row's own positive beside them */
+    TD_NEGATIVES_MIXED,   /* both */
+    TD_NEGATIVES_ALL      /* every candidate: the full softmax */
+} td_negatives;
+
+/* Draws are a function of (seed, epoch, batch). With sampling_correction COUNTS the loss estimates that
+ * over all candidates, whatever the kind: each column gets minus the logarithm of the expected number of
+ * times that it comes. */
+typedef struct td_negative_options {
+    td_negatives kind;
+    uint32_t count;  /* SAMPLED and MIXED: drawn for each step, with repetitions */
+    float power;     /* a: drawn with probability ~ (training rows of a candidate)^a; 0: all alike */
+    uint32_t memory; /* candidates of so many batches before are negatives too; not for ALL */
+} td_negative_options;
+
+/* What a batch is. */
+typedef enum td_group {
+    TD_GROUP_ROWS,   /* batch_size rows */
+    TD_GROUP_QUERIES /* all rows of batch_size queries: a query is scored once an epoch instead of once
+                        for each of its rows, which makes TD_NEGATIVES_ALL cheap */
+} td_group;
+
 typedef enum td_shuffle {
     TD_SHUFFLE_EPOCH, /* new order each epoch */
     TD_SHUFFLE_ONCE,  /* one order, so the same batches each epoch: the TFRS tutorials' cache() */
@@ -750,16 +775,20 @@ typedef enum td_monitor {
 
 typedef struct td_train_options {
     td_retrieval_options loss;
+    float partition_power; /* p of  p ln Z - score: 1 softmax, above it the bilateral softmax loss */
     td_optimizer_options optimizer;
     td_sampling sampling_correction;
     td_frequency_options frequency; /* TD_SAMPLING_STREAMING */
+    td_negative_options negatives;
+    td_group group;
     uint32_t epochs;
-    uint32_t batch_size;
+    uint32_t batch_size; /* rows, or queries with TD_GROUP_QUERIES */
     td_shuffle shuffle;
     uint64_t seed;
     uint32_t patience;        /* epochs without gain on the validation part before stopping; 0: off */
     td_monitor monitor;       /* of the validation part, seen removed */
     uint32_t monitor_k;
+    uint32_t validate_every;  /* epochs; the last is always validated */
     bool restore_best;        /* end with the weights of the best epoch */
     const char *checkpoint;   /* file, rewritten after each epoch; NULL: none */
     bool resume; /* go on from `checkpoint` if it is there: same bits as without a stop. STATE if it

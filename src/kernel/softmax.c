@@ -23,7 +23,8 @@
  *     loss = w[b] ln(Z[b] n / e[k]),  alpha = sum over the row's entries of w[b] / Z[b],
  *     e[k] loses, for each entry on it, w[b] (1 + (e[k] - stay) / Z[b]) / alpha; then
  *     t d_row = alpha sum over k of e[k] column[k],  t d_column[k] = sum over rows of alpha e[k] row
- * with t the temperature. */
+ * with t the temperature. With own biases stay is 2^(own score - anchor). With a power p, ln Z and each
+ * 1 / Z above count p times. */
 #include "kernel/softmax.h"
 
 #include <math.h>
@@ -75,6 +76,7 @@ struct td__softmax {
     float *columns;      /* [panels, 48, stride], each panel sliced */
     float *panels;       /* [panels, stride, 48] */
     float *bias;         /* [panels * 48], units of log2, with the logarithm of the copies */
+    float *own_bias;     /* [panels * 48], the same for positives, without copies */
     float *partial;      /* [groups, panels, 48, stride] gradients of the columns, each panel sliced */
     double *share;       /* [entries] w (1 + (e - stay) / Z) */
     float *scratch;      /* [threads, scratch_floats] */
@@ -119,6 +121,14 @@ static double logarithm(double x)
     p = p * q + 1.0 / 5;
     p = p * q + 1.0 / 3;
     return 2.0 * s * (p * q + 1.0) + (double)exponent * LN_2;
+}
+
+/* 2^x for |x| < 1000 to 1e-14, in the same way: x = n + f, |f| <= 1/2, the series of e^(f ln 2). */
+static double power_of_2(double x)
+{
+    double n = floor(x + 0.5), t = (x - n) * LN_2, sum = 1.0;
+    for (int k = 13; k > 0; k--) sum = sum * t / k + 1.0;
+    return ldexp(sum, (int)n);
 }
 
 static float sum_lanes(const float *sums)
@@ -210,8 +220,14 @@ static float bias_of(const td__softmax_batch *batch, uint32_t column)
 {
     double bias = batch->bias == NULL ? 0.0 : (double)batch->bias[column];
     uint32_t copies = copies_of(batch, column);
+    if (copies == 0) return PADDING_BIAS;
     if (copies > 1) bias += logarithm((double)copies);
     return (float)(bias * LOG2_E);
+}
+
+static float own_bias_of(const td__softmax_batch *batch, uint32_t column)
+{
+    return batch->own_bias == NULL ? 0.0f : (float)((double)batch->own_bias[column] * LOG2_E);
 }
 
 /* Column j of a panel, to both layouts. */
@@ -238,6 +254,7 @@ static void pack_block(void *state, uint64_t block, uint32_t worker)
     for (uint32_t k = first; k < end && k < first + PACK_COLUMNS; k++) {
         bool real = k < side->count; /* the last panel is filled up with zeros that weigh nothing */
         c->softmax->bias[k] = real ? bias_of(c->batch, k) : PADDING_BIAS;
+        c->softmax->own_bias[k] = real ? own_bias_of(c->batch, k) : 0.0f;
         pack_column(c, k, real ? vector_of(side, k, dim) : NULL, real ? dim : 0);
     }
 }
@@ -294,11 +311,13 @@ static void load_rows(const call *c, strip *s)
     }
 }
 
+/* Of a positive. */
 static float score_of(const call *c, const strip *s, uint32_t i, uint32_t column)
 {
     td__softmax *softmax = c->softmax;
     uint32_t stride = softmax->stride;
-    return softmax->bias[column]
+    const float *bias = c->batch->own_bias == NULL ? softmax->bias : softmax->own_bias;
+    return bias[column]
            + dot(plain_vector(s->rows, i, stride), column_vector(softmax->columns, column, stride),
                  stride);
 }
@@ -421,14 +440,36 @@ static double others_of(const call *c, const strip *s, uint32_t i, uint32_t colu
     return others >= sum * 0.5 ? others : sum_without(c, s, i, column);
 }
 
+/* Score of a positive above the row's anchor. */
+static double exponent_of(const call *c, const strip *s, uint32_t i, uint32_t column)
+{
+    return (double)score_of(c, s, i, column) - (double)s->anchor[i];
+}
+
+/* What an entry's own column adds to its sum: all of its weight, one copy, or its weight as a positive. */
+static double own_weight(const call *c, const strip *s, uint32_t i, uint32_t column)
+{
+    double e = (double)*cell(s, i, column);
+    if (c->batch->own_bias != NULL) return power_of_2(fmin(exponent_of(c, s, i, column), 900.0));
+    return c->batch->remove_copies ? e / (double)copies_of(c->batch, column) : e;
+}
+
 /* ln(sum n / e) of an entry. A weight cut off at 2^-100 is computed in full instead. */
 static double loss_of(const call *c, const strip *s, uint32_t i, uint32_t column, double sum)
 {
-    double n = (double)copies_of(c->batch, column);
+    bool own = c->batch->own_bias != NULL;
+    double n = own ? 1.0 : (double)copies_of(c->batch, column);
     float weight = *cell(s, i, column);
-    if (weight > 0x1p-90f) return logarithm(sum * n / (double)weight);
-    double exponent = (double)score_of(c, s, i, column) - (double)s->anchor[i];
-    return logarithm(sum * n) - exponent * LN_2;
+    if (!own && weight > 0x1p-90f) return logarithm(sum * n / (double)weight);
+    return logarithm(sum * n) - exponent_of(c, s, i, column) * LN_2;
+}
+
+/* What a power of the partition function other than 1 adds to the loss. */
+static double power_loss(const call *c, const strip *s, uint32_t i, double sum)
+{
+    double power = c->batch->partition_power;
+    if (power == 0.0 || power == 1.0) return 0.0;
+    return (power - 1.0) * (logarithm(sum) + (double)s->anchor[i] * LN_2);
 }
 
 /* Returns the entry's part of alpha. */
@@ -438,9 +479,10 @@ static double weigh_entry(const call *c, const strip *s, uint32_t i, uint32_t en
     uint32_t column = entry_column(c->batch, entry);
     double given = c->batch->entry_weight == NULL ? 1.0 : (double)c->batch->entry_weight[entry];
     double weight = given * c->batch->weight_scale, e = (double)*cell(s, i, column);
-    double stay = c->batch->remove_copies ? e / (double)copies_of(c->batch, column) : e;
-    double sum = others_of(c, s, i, column, row_sum) + stay, part = weight / sum;
-    double loss = loss_of(c, s, i, column, sum);
+    double power = c->batch->partition_power == 0.0 ? 1.0 : c->batch->partition_power;
+    double stay = own_weight(c, s, i, column);
+    double sum = others_of(c, s, i, column, row_sum) + stay, part = power * weight / sum;
+    double loss = loss_of(c, s, i, column, sum) + power_loss(c, s, i, sum);
     if (c->result->entry_loss != NULL) c->result->entry_loss[entry] = (float)(given * loss);
     c->softmax->share[entry] = weight + part * (e - stay);
     group->loss += weight * loss;
@@ -617,7 +659,7 @@ uint64_t td__softmax_bytes(const td__softmax_shape *shape, uint32_t threads)
 {
     uint32_t stride = round_up(shape->dim, TD__SLICE);
     uint64_t panels = td__panel_count(shape->columns), columns = panels * TD__PANEL;
-    uint64_t floats = columns * stride * (2 + TD__REDUCTION_GROUPS) + columns
+    uint64_t floats = columns * stride * (2 + TD__REDUCTION_GROUPS) + 2 * columns
                       + 2 * (uint64_t)shape->entries + (uint64_t)threads * scratch_floats(stride, panels);
     return floats * sizeof(float);
 }
@@ -635,6 +677,7 @@ td_status td__softmax_create(td__softmax **out, td_context *context, const td__s
     TD_TRY(td__alloc(&softmax->columns, context, matrix, sizeof(float), err));
     TD_TRY(td__alloc(&softmax->panels, context, matrix, sizeof(float), err));
     TD_TRY(td__alloc(&softmax->bias, context, panels * TD__PANEL, sizeof(float), err));
+    TD_TRY(td__alloc(&softmax->own_bias, context, panels * TD__PANEL, sizeof(float), err));
     TD_TRY(td__alloc(&softmax->partial, context, TD__REDUCTION_GROUPS * matrix, sizeof(float), err));
     TD_TRY(td__alloc(&softmax->share, context, shape->entries, sizeof(double), err));
     TD_TRY(td__alloc(&softmax->scratch, context, td_context_threads(context),
@@ -653,6 +696,7 @@ void td__softmax_free(td__softmax *softmax)
     td__free(softmax->context, softmax->columns);
     td__free(softmax->context, softmax->panels);
     td__free(softmax->context, softmax->bias);
+    td__free(softmax->context, softmax->own_bias);
     td__free(softmax->context, softmax->partial);
     td__free(softmax->context, softmax->share);
     td__free(softmax->context, softmax->scratch);

@@ -15,6 +15,13 @@
  * and with `remove_copies` without the n - 1 copies of the entry's own column (accidental hits). The
  * gradient of a column is the sum over its copies.
  *
+ * Positives that are no negatives. With `own_bias`, an entry's own score takes that bias in place of its
+ * column's, and counts once whatever the copies: Z[b] = exp(a_own) + the sum over all other columns. A
+ * column with 0 copies is there for its own entries only (sampled softmax).
+ *
+ * `partition_power` p: loss = weight * (p ln Z - a). 1 is the softmax; more is the bilateral softmax loss
+ * of Wu et al., ICDE 2024 (arXiv 2312.12882), with p = tau_1 / tau_2 of the paper.
+ *
  * How it works: docs/speed.md, softmax.c. The cost is 3 products of U x K x d and one exp a score.
  * Same bits for any number of threads, and for all kernel sets. */
 #ifndef TD_KERNEL_SOFTMAX_H
@@ -42,11 +49,13 @@ typedef struct td__softmax_batch {
     td__softmax_side rows, columns;
     float temperature;
     const float *bias;            /* [columns.count] or NULL: 0; finite */
-    const uint32_t *copies;       /* [columns.count] >= 1, or NULL: 1 */
+    const float *own_bias;        /* [columns.count] or NULL: bias; finite */
+    const uint32_t *copies;       /* [columns.count] or NULL: 1; 0 needs own_bias */
     const uint32_t *entry_offset; /* [rows.count + 1]: entries of row r; or NULL: one a row */
     const uint32_t *entry_column; /* [entries]; or NULL: entry b is column b */
     const float *entry_weight;    /* [entries] or NULL: 1; of one sign within a row */
     double weight_scale;          /* of all weights: 1 for a sum, 1 / B for a mean */
+    double partition_power;       /* 0 means 1 */
     bool remove_copies;
     /* Columns that are the same candidate without having been made one: next[k] is the next of column
      * k's ring, k itself if it is alone. The others of the ring leave the rows whose entry k is. For

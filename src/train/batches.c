@@ -5,46 +5,66 @@
  * are taken back after each batch, so a batch costs its size and not that of the tables. */
 #include "train/batches.h"
 
+#include <string.h>
+
 #include "base/memory.h"
 #include "model/model.h"
-#include "train/shuffle.h"
+#include "train/epoch_order.h"
+#include "train/negatives.h"
 #include "base/poison.h"
 
 typedef struct side {
     uint32_t *row_of; /* [ids of the dataset] row of the tower's table */
     uint32_t *mark;   /* [rows of the table] place in `rows` + 1, or 0 */
-    uint32_t *rows;   /* [batch] */
-    uint32_t *of;     /* [batch] */
+    uint32_t *rows;   /* [distinct rows of the shape] */
+    uint32_t *of;     /* [interactions of the shape] */
     uint32_t count;
+    bool fixed; /* always the same rows: marks stay */
 } side;
 
 struct td__batches {
     td_context *context;
     td_rows interactions;
-    td_shuffle shuffle;
-    uint64_t seed;
-    uint32_t rows, size;
-    uint32_t *order; /* [rows] NULL: as they are */
-    uint32_t next;   /* interaction of the epoch */
+    td__epoch_order *order;
+    td__batch_shape shape;
+    uint32_t rows;
+    uint32_t epoch, next; /* batch of the epoch */
     side queries, candidates;
     uint64_t *candidate_id; /* [size] */
     float *weight;          /* [size] or NULL */
     float *probability;     /* [size] or NULL */
     float *share;           /* [candidate rows] TD_SAMPLING_COUNTS */
     td_frequency *frequency; /* TD_SAMPLING_STREAMING */
+    td__negatives *negatives; /* NULL: the batch's own candidates are all there are */
+    uint32_t *copies;         /* [candidates of the shape] */
+    float *bias, *own_bias;   /* [candidates of the shape] or NULL */
     td__batch batch;
 };
 
 /* --- creation */
 
-static td_status create_side(side *s, td__batches *b, const td__tower *tower, const td_vocab *vocab,
+/* Which row of the table each id of the dataset uses. */
+static td_status create_rows_of(td__batches *b, const td_model *model, const td_dataset *train,
+                                td_error *err)
+{
+    td_status status = TD_OK;
+    const td_vocab *queries = td_dataset_queries(train), *candidates = td_dataset_candidates(train);
+    uint32_t **query = &b->queries.row_of, **candidate = &b->candidates.row_of;
+    TD_TRY(td__alloc(query, b->context, td_vocab_count(queries), sizeof **query, err));
+    TD_TRY(td__alloc(candidate, b->context, td_vocab_count(candidates), sizeof **candidate, err));
+    td__model_query_rows(model, queries, *query);
+    td__model_candidate_rows(model, candidates, *candidate);
+done:
+    return status;
+}
+
+static td_status create_side(side *s, td__batches *b, uint32_t table_rows, uint32_t distinct,
                              td_error *err)
 {
     td_status status = TD_OK;
-    TD_TRY(td__alloc(&s->row_of, b->context, td_vocab_count(vocab), sizeof *s->row_of, err));
-    TD_TRY(td__alloc_zero(&s->mark, b->context, td__tower_rows(tower), sizeof *s->mark, err));
-    TD_TRY(td__alloc(&s->rows, b->context, b->size, sizeof *s->rows, err));
-    TD_TRY(td__alloc(&s->of, b->context, b->size, sizeof *s->of, err));
+    TD_TRY(td__alloc_zero(&s->mark, b->context, table_rows, sizeof *s->mark, err));
+    TD_TRY(td__alloc(&s->rows, b->context, distinct, sizeof *s->rows, err));
+    TD_TRY(td__alloc(&s->of, b->context, b->shape.interactions, sizeof *s->of, err));
 done:
     return status;
 }
@@ -55,19 +75,6 @@ static void clear_side(side *s, td_context *context)
     td__free(context, s->mark);
     td__free(context, s->rows);
     td__free(context, s->of);
-}
-
-static td_status create_sides(td__batches *b, const td_model *model, const td_dataset *train,
-                              td_error *err)
-{
-    td_status status = TD_OK;
-    const td_vocab *queries = td_dataset_queries(train), *candidates = td_dataset_candidates(train);
-    TD_TRY(create_side(&b->queries, b, &model->query_tower, queries, err));
-    TD_TRY(create_side(&b->candidates, b, &model->candidate_tower, candidates, err));
-    td__model_query_rows(model, queries, b->queries.row_of);
-    td__model_candidate_rows(model, candidates, b->candidates.row_of);
-done:
-    return status;
 }
 
 static td_status check_known(const td__batches *b, const td_model *model, td_error *err)
@@ -81,31 +88,32 @@ static td_status check_known(const td__batches *b, const td_model *model, td_err
                     "the model knows none of the candidates of the %u training rows", b->rows);
 }
 
-/* Share of the training rows that each row of the candidate table has. */
-static td_status create_shares(td__batches *b, const td_model *model, td_error *err)
+/* Training rows of each row of the candidate table. */
+static td_status count_candidates(uint64_t **out, const td__batches *b, const td_model *model,
+                                  td_error *err)
 {
     td_status status = TD_OK;
     uint64_t *counts = NULL;
-    uint32_t table_rows = td__tower_rows(&model->candidate_tower);
-    TD_TRY(td__alloc_zero(&counts, b->context, table_rows, sizeof *counts, err));
-    TD_TRY(td__alloc(&b->share, b->context, table_rows, sizeof *b->share, err));
+    TD_TRY(td__alloc_zero(&counts, b->context, td__tower_rows(&model->candidate_tower), sizeof *counts,
+                          err));
     for (uint32_t i = 0; i < b->rows; i++) {
         counts[b->candidates.row_of[b->interactions.candidate[i]]]++;
     }
-    td_sampling_from_counts(counts, table_rows, b->share);
 done:
-    td__free(b->context, counts);
+    *out = counts;
     return status;
 }
 
-static td_status create_sampling(td__batches *b, const td_model *model,
+/* The batch's own candidates as negatives, as TFRS has it. */
+static td_status create_sampling(td__batches *b, const uint64_t *counts, uint32_t table_rows,
                                  const td_train_options *options, td_error *err)
 {
     td_status status = TD_OK;
     if (options->sampling_correction == TD_SAMPLING_NONE) return TD_OK;
-    TD_TRY(td__alloc(&b->probability, b->context, b->size, sizeof *b->probability, err));
+    TD_TRY(td__alloc(&b->probability, b->context, b->shape.interactions, sizeof *b->probability, err));
     if (options->sampling_correction == TD_SAMPLING_COUNTS) {
-        TD_TRY(create_shares(b, model, err));
+        TD_TRY(td__alloc(&b->share, b->context, table_rows, sizeof *b->share, err));
+        td_sampling_from_counts(counts, table_rows, b->share);
     } else {
         TD_TRY(td_frequency_create(&b->frequency, b->context, &options->frequency, err));
     }
@@ -113,16 +121,94 @@ done:
     return status;
 }
 
-static td_status create_order(td__batches *b, td_error *err)
+static td_status create_negatives(td__batches *b, const uint64_t *counts, const td_model *model,
+                                  const td_train_options *options, td_error *err)
 {
     td_status status = TD_OK;
-    TD_TRY(td__alloc(&b->candidate_id, b->context, b->size, sizeof *b->candidate_id, err));
-    if (b->interactions.weight != NULL) {
-        TD_TRY(td__alloc(&b->weight, b->context, b->size, sizeof *b->weight, err));
+    td__negatives_source source = {
+        .counts = counts,
+        .table_rows = td__tower_rows(&model->candidate_tower),
+        .known = model->candidate_tower.known,
+        .rows_max = b->shape.interactions,
+        .rows_mean = (double)b->rows / td__epoch_order_batches(b->order)};
+    TD_TRY(td__negatives_create(&b->negatives, b->context, &source, options, err));
+    uint64_t distinct = (uint64_t)b->shape.candidates + td__negatives_columns_max(b->negatives);
+    b->shape.candidates = distinct < source.table_rows ? (uint32_t)distinct : source.table_rows;
+    distinct = b->shape.candidates;
+    TD_TRY(td__alloc(&b->copies, b->context, distinct, sizeof *b->copies, err));
+    if (td__negatives_bias(b->negatives) != NULL) {
+        TD_TRY(td__alloc(&b->bias, b->context, distinct, sizeof *b->bias, err));
     }
-    if (b->shuffle == TD_SHUFFLE_NONE) return TD_OK;
-    TD_TRY(td__alloc(&b->order, b->context, b->rows, sizeof *b->order, err));
-    if (b->shuffle == TD_SHUFFLE_ONCE) td__shuffle(b->order, b->rows, b->seed, 0);
+    if (td__negatives_separate(b->negatives)) {
+        TD_TRY(td__alloc_zero(&b->own_bias, b->context, distinct, sizeof *b->own_bias, err));
+    }
+done:
+    return status;
+}
+
+/* All candidates are the columns of every batch: put them there once. */
+static void fix_candidates(td__batches *b)
+{
+    td__drawn all = td__negatives_draw(b->negatives, 0, 0);
+    side *s = &b->candidates;
+    for (uint32_t i = 0; i < all.count; i++) {
+        s->rows[i] = all.rows[i];
+        s->mark[all.rows[i]] = i + 1;
+        b->copies[i] = 1;
+    }
+    s->count = all.count;
+    s->fixed = true;
+}
+
+static td_status create_order(td__batches *b, const td_model *model, const td_train_options *options,
+                              td_error *err)
+{
+    td_status status = TD_OK;
+    td__order_source source = {.rows = b->rows,
+                               .query = b->interactions.query,
+                               .row_of = b->queries.row_of,
+                               .table_rows = td__tower_rows(&model->query_tower)};
+    uint32_t candidates = td__tower_rows(&model->candidate_tower);
+    TD_TRY(td__epoch_order_create(&b->order, b->context, &source, options, err));
+    b->shape.interactions = td__epoch_order_rows_max(b->order);
+    b->shape.queries = td__epoch_order_queries_max(b->order);
+    b->shape.candidates = b->shape.interactions < candidates ? b->shape.interactions : candidates;
+done:
+    return status;
+}
+
+/* Room for a batch. */
+static td_status create_batch(td__batches *b, const td_model *model, td_error *err)
+{
+    td_status status = TD_OK;
+    uint32_t rows = b->shape.interactions;
+    TD_TRY(create_side(&b->queries, b, td__tower_rows(&model->query_tower), b->shape.queries, err));
+    TD_TRY(create_side(&b->candidates, b, td__tower_rows(&model->candidate_tower),
+                       b->shape.candidates, err));
+    TD_TRY(td__alloc(&b->candidate_id, b->context, rows, sizeof *b->candidate_id, err));
+    if (b->interactions.weight != NULL) {
+        TD_TRY(td__alloc(&b->weight, b->context, rows, sizeof *b->weight, err));
+    }
+    if (b->negatives != NULL && td__negatives_are_all(b->negatives)) fix_candidates(b);
+done:
+    return status;
+}
+
+/* Everything that depends on data and options; `counts` receives memory to be freed. */
+static td_status prepare(td__batches *b, const td_model *model, const td_train_options *options,
+                         uint64_t **counts, td_error *err)
+{
+    td_status status = TD_OK;
+    TD_TRY(check_known(b, model, err));
+    TD_TRY(create_order(b, model, options, err));
+    TD_TRY(count_candidates(counts, b, model, err));
+    if (td__negatives_needed(options)) {
+        TD_TRY(create_negatives(b, *counts, model, options, err));
+    } else {
+        uint32_t table_rows = td__tower_rows(&model->candidate_tower);
+        TD_TRY(create_sampling(b, *counts, table_rows, options, err));
+    }
+    TD_TRY(create_batch(b, model, err));
 done:
     return status;
 }
@@ -132,6 +218,7 @@ td_status td__batches_create(td__batches **out, const td_model *model, const td_
 {
     td_status status = TD_OK;
     td__batches *b = NULL;
+    uint64_t *counts = NULL;
     td_rows rows = td_dataset_rows(train);
     TD_FAIL_IF(rows.count == 0, err, ERR_ARGUMENT, "the training part has no rows");
     TD_FAIL_IF(rows.count >= UINT32_MAX, err, ERR_LIMIT, "%llu training rows; at most %u are allowed",
@@ -139,17 +226,14 @@ td_status td__batches_create(td__batches **out, const td_model *model, const td_
     TD_TRY(td__alloc_zero(&b, model->context, 1, sizeof *b, err));
     b->context = model->context;
     b->interactions = rows;
-    b->shuffle = options->shuffle;
-    b->seed = options->seed;
     b->rows = (uint32_t)rows.count;
-    b->size = options->batch_size < b->rows ? options->batch_size : b->rows;
-    TD_TRY(create_sides(b, model, train, err));
-    TD_TRY(check_known(b, model, err));
-    TD_TRY(create_sampling(b, model, options, err));
-    TD_TRY(create_order(b, err));
+    TD_TRY(create_rows_of(b, model, train, err));
+    TD_TRY(prepare(b, model, options, &counts, err));
+    td__free(model->context, counts);
     *out = b;
     return TD_OK;
 done:
+    td__free(model->context, counts);
     td__batches_free(b);
     *out = NULL;
     return status;
@@ -161,7 +245,11 @@ void td__batches_free(td__batches *b)
     clear_side(&b->queries, b->context);
     clear_side(&b->candidates, b->context);
     td_frequency_free(b->frequency);
-    td__free(b->context, b->order);
+    td__epoch_order_free(b->order);
+    td__negatives_free(b->negatives);
+    td__free(b->context, b->copies);
+    td__free(b->context, b->bias);
+    td__free(b->context, b->own_bias);
     td__free(b->context, b->candidate_id);
     td__free(b->context, b->weight);
     td__free(b->context, b->probability);
@@ -174,30 +262,32 @@ uint32_t td__batches_rows(const td__batches *b)
     return b->rows;
 }
 
-uint32_t td__batches_size_max(const td__batches *b)
-{
-    return b->size;
-}
-
 uint32_t td__batches_count(const td__batches *b)
 {
-    return b->rows / b->size + (b->rows % b->size != 0);
+    return td__epoch_order_batches(b->order);
+}
+
+td__batch_shape td__batches_shape(const td__batches *b)
+{
+    return b->shape;
 }
 
 /* --- one batch */
 
-static void add_row(side *s, uint32_t row, uint32_t interaction)
+/* The place of a row among the distinct ones. */
+static uint32_t place_of(side *s, uint32_t row)
 {
     if (s->mark[row] == 0) {
         s->rows[s->count++] = row;
         s->mark[row] = s->count;
     }
-    s->of[interaction] = s->mark[row] - 1;
+    return s->mark[row] - 1;
 }
 
 static td__distinct finish_side(side *s)
 {
     td__distinct distinct = {.count = s->count, .rows = s->rows, .of = s->of};
+    if (s->fixed) return distinct;
     for (uint32_t i = 0; i < s->count; i++) s->mark[s->rows[i]] = 0;
     s->count = 0;
     return distinct;
@@ -214,43 +304,69 @@ static void fill_probability(td__batches *b, uint32_t count)
     for (uint32_t i = 0; i < count; i++) b->probability[i] = b->share[b->candidate_id[i]];
 }
 
-static void fill_rows(td__batches *b, uint32_t count)
+static void fill_rows(td__batches *b, uint32_t first, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = b->order == NULL ? b->next + i : b->order[b->next + i];
+        uint32_t at = td__epoch_order_at(b->order, first + i);
         uint32_t candidate = b->candidates.row_of[b->interactions.candidate[at]];
-        add_row(&b->queries, b->queries.row_of[b->interactions.query[at]], i);
-        add_row(&b->candidates, candidate, i);
+        b->queries.of[i] = place_of(&b->queries, b->queries.row_of[b->interactions.query[at]]);
+        b->candidates.of[i] = place_of(&b->candidates, candidate);
         b->candidate_id[i] = candidate;
         if (b->weight != NULL) b->weight[i] = b->interactions.weight[at];
     }
 }
 
+/* Other negatives than the batch's own, and how each column counts. */
+static void fill_negatives(td__batches *b, uint32_t count)
+{
+    side *s = &b->candidates;
+    if (b->negatives == NULL || s->fixed) return;
+    td__drawn drawn = td__negatives_draw(b->negatives, b->epoch, b->next);
+    uint32_t own = td__negatives_own(b->negatives) ? count : 0, first = s->count;
+    memset(b->copies, 0, first * sizeof *b->copies);
+    for (uint32_t i = 0; i < own; i++) b->copies[s->of[i]]++;
+    for (uint32_t i = 0; i < drawn.count; i++) {
+        uint32_t column = place_of(s, drawn.rows[i]);
+        if (column == first) b->copies[first++] = 0;
+        b->copies[column]++;
+    }
+    for (uint32_t i = 0; b->bias != NULL && i < s->count; i++) {
+        b->bias[i] = td__negatives_bias(b->negatives)[s->rows[i]];
+    }
+    td__negatives_remember(b->negatives, b->candidate_id, count);
+}
+
 const td__batch *td__batches_next(td__batches *b)
 {
-    if (b->next >= b->rows) return NULL;
-    uint32_t count = b->rows - b->next < b->size ? b->rows - b->next : b->size;
-    fill_rows(b, count);
+    if (b->next >= td__batches_count(b)) return NULL;
+    uint32_t first = b->next == 0 ? 0 : td__epoch_order_end(b->order, b->next - 1);
+    uint32_t count = td__epoch_order_end(b->order, b->next) - first;
+    fill_rows(b, first, count);
     fill_probability(b, count);
-    b->next += count;
+    fill_negatives(b, count);
+    b->next++;
     b->batch = (td__batch){.count = count,
                            .queries = finish_side(&b->queries),
                            .candidates = finish_side(&b->candidates),
                            .candidate_id = b->candidate_id,
                            .weight = b->weight,
-                           .probability = b->probability};
+                           .probability = b->probability,
+                           .copies = b->copies,
+                           .bias = b->bias,
+                           .own_bias = b->own_bias};
     return &b->batch;
 }
 
 void td__batches_start(td__batches *b, uint32_t epoch)
 {
-    if (b->shuffle == TD_SHUFFLE_EPOCH) td__shuffle(b->order, b->rows, b->seed, epoch);
+    td__epoch_order_start(b->order, epoch);
+    b->epoch = epoch;
     b->next = 0;
 }
 
 void td__batches_replay(td__batches *b, uint32_t epochs)
 {
-    if (b->frequency == NULL) return; /* nothing else remembers */
+    if (b->frequency == NULL) return; /* nothing else remembers beyond an epoch */
     for (uint32_t epoch = 0; epoch < epochs; epoch++) {
         td__batches_start(b, epoch);
         while (td__batches_next(b) != NULL) continue;

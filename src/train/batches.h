@@ -10,7 +10,8 @@
 #include "base/context.h"
 #include "base/status.h"
 
-/* The distinct table rows of one side of a batch, in order of first occurrence. */
+/* The distinct table rows of one side of a batch: those of its interactions in order of first
+ * occurrence, then other negatives; or, with negatives all, every candidate in the order of the table. */
 typedef struct td__distinct {
     uint32_t count;
     const uint32_t *rows; /* [count] of the tower's table */
@@ -23,7 +24,17 @@ typedef struct td__batch {
     const uint64_t *candidate_id; /* [count] */
     const float *weight;          /* [count] or NULL: 1 */
     const float *probability;     /* [count] sampling probability of each candidate, or NULL */
+    /* How each of the distinct candidates counts, if there are other negatives than the batch's own
+     * (negatives.h), or NULL: each once an interaction, biases from `probability`. */
+    const uint32_t *copies; /* [candidates.count] */
+    const float *bias;      /* [candidates.count] or NULL: 0 */
+    const float *own_bias;  /* [candidates.count] of positives, or NULL: bias */
 } td__batch;
+
+/* The largest batch that may come. */
+typedef struct td__batch_shape {
+    uint32_t interactions, queries, candidates; /* distinct ones */
+} td__batch_shape;
 
 /* One thread at a time. */
 typedef struct td__batches td__batches;
@@ -35,8 +46,8 @@ TD_MUST_CHECK td_status td__batches_create(td__batches **out, const td_model *mo
 void td__batches_free(td__batches *batches);
 
 uint32_t td__batches_rows(const td__batches *batches);     /* of an epoch */
-uint32_t td__batches_size_max(const td__batches *batches); /* interactions of the largest batch */
 uint32_t td__batches_count(const td__batches *batches);    /* of an epoch */
+td__batch_shape td__batches_shape(const td__batches *batches);
 
 /* Start epoch number `epoch`, from 0. Epochs may be started in any order, but for the streaming
  * estimates: they are a function of all batches before, see td__batches_replay. */

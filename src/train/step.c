@@ -13,7 +13,7 @@
 typedef struct step_side {
     td__tower *tower;
     td__pass *pass;
-    float *d_vectors; /* [batch_max, width] gradients of the distinct rows */
+    float *d_vectors; /* [rows_max, width] gradients of the distinct rows */
     td_optimizer **optimizers; /* one per parameter of the tower; points into those of the step */
 } step_side;
 
@@ -28,13 +28,13 @@ struct td__step {
 /* --- creation */
 
 static td_status create_side(step_side *side, td_context *context, td__tower *tower,
-                             uint32_t batch_max, td_error *err)
+                             uint32_t rows_max, td_error *err)
 {
     td_status status = TD_OK;
     side->tower = tower;
     size_t row_bytes = td__tower_width(tower) * sizeof(float);
-    TD_TRY(td__pass_create(&side->pass, context, tower, batch_max, true, err));
-    TD_TRY(td__alloc(&side->d_vectors, context, batch_max, row_bytes, err));
+    TD_TRY(td__pass_create(&side->pass, context, tower, rows_max, true, err));
+    TD_TRY(td__alloc(&side->d_vectors, context, rows_max, row_bytes, err));
 done:
     return status;
 }
@@ -46,7 +46,7 @@ static void clear_side(step_side *side, td_context *context)
 }
 
 static td_status create_optimizers(td__step *step, td_model *model,
-                                   const td_optimizer_options *options, uint32_t batch_max,
+                                   const td_optimizer_options *options, uint32_t rows_max,
                                    td_error *err)
 {
     td_status status = TD_OK;
@@ -57,7 +57,7 @@ static td_status create_optimizers(td__step *step, td_model *model,
         const td__parameter *parameter = td__model_parameter(model, i, NULL);
         TD_TRY(td_optimizer_create(&step->optimizers[i], step->context, parameter->rows,
                                    parameter->cols, options, err));
-        TD_TRY(td__optimizer_reserve(step->optimizers[i], batch_max, err));
+        TD_TRY(td__optimizer_reserve(step->optimizers[i], rows_max, err));
     }
     step->query.optimizers = step->optimizers;
     step->candidate.optimizers = step->optimizers;
@@ -70,20 +70,20 @@ done:
 }
 
 td_status td__step_create(td__step **out, td_model *model, const td_train_options *options,
-                          uint32_t batch_max, td_error *err)
+                          const td__batch_shape *shape, td_error *err)
 {
     td_status status = TD_OK;
     td__step *step = NULL;
-    td_retrieval_shape shape = {.queries_max = batch_max,
-                                .candidates_max = batch_max,
-                                .heads = model->query_tower.heads,
-                                .dim = model->query_tower.dim};
+    td__step_loss_shape loss = {
+        .batch = *shape, .heads = model->query_tower.heads, .dim = model->query_tower.dim};
+    uint32_t rows_max = shape->queries > shape->candidates ? shape->queries : shape->candidates;
     TD_TRY(td__alloc_zero(&step, model->context, 1, sizeof *step, err));
     step->context = model->context;
-    TD_TRY(create_side(&step->query, step->context, &model->query_tower, batch_max, err));
-    TD_TRY(create_side(&step->candidate, step->context, &model->candidate_tower, batch_max, err));
-    TD_TRY(td__step_loss_create(&step->loss, step->context, &shape, &options->loss, err));
-    TD_TRY(create_optimizers(step, model, &options->optimizer, batch_max, err));
+    TD_TRY(create_side(&step->query, step->context, &model->query_tower, shape->queries, err));
+    TD_TRY(create_side(&step->candidate, step->context, &model->candidate_tower, shape->candidates,
+                       err));
+    TD_TRY(td__step_loss_create(&step->loss, step->context, &loss, options, err));
+    TD_TRY(create_optimizers(step, model, &options->optimizer, rows_max, err));
     *out = step;
     return TD_OK;
 done:

@@ -12,10 +12,10 @@
  * One thread at a time; the context's threads share the work. */
 typedef struct td__step td__step;
 
-/* `batch_max`: interactions of the largest batch. */
+/* `shape`: of the largest batch. */
 TD_MUST_CHECK td_status td__step_create(td__step **out, td_model *model,
-                                        const td_train_options *options, uint32_t batch_max,
-                                        td_error *err);
+                                        const td_train_options *options,
+                                        const td__batch_shape *shape, td_error *err);
 void td__step_free(td__step *step);
 
 /* Run one batch: the model's weights change. `loss` receives the sum of weight * loss over its rows,

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "kernel/kernel.h"
 #include "kernel/softmax.h"
+#include "train/negatives.h"
 #include "train/retrieval_fused.h"
 
 #include "base/poison.h"
@@ -31,6 +32,7 @@ typedef struct expanded {
 struct td__step_loss {
     td_context *context;
     td_retrieval_options options;
+    double partition_power;
     uint32_t heads, dim;
     td__softmax *softmax; /* owned; NULL: the options need the task */
     grouped grouped;
@@ -40,50 +42,69 @@ struct td__step_loss {
 
 /* --- life */
 
-static td_status create_softmax(td__step_loss *loss, uint32_t batch_max, td_error *err)
+static td_status create_softmax(td__step_loss *loss, const td__batch_shape *batch, td_error *err)
 {
     td_status status = TD_OK;
     td_context *context = loss->context;
     grouped *g = &loss->grouped;
-    td__softmax_shape shape = {batch_max, batch_max, batch_max, loss->dim};
+    td__softmax_shape shape = {batch->queries, batch->candidates, batch->interactions, loss->dim};
     TD_TRY(td__softmax_create(&loss->softmax, context, &shape, err));
-    TD_TRY(td__alloc(&g->offset, context, (uint64_t)batch_max + 2, sizeof *g->offset, err));
-    TD_TRY(td__alloc(&g->column, context, batch_max, sizeof *g->column, err));
-    TD_TRY(td__alloc(&g->weight, context, batch_max, sizeof *g->weight, err));
-    TD_TRY(td__alloc(&g->copies, context, batch_max, sizeof *g->copies, err));
-    TD_TRY(td__alloc(&g->bias, context, batch_max, sizeof *g->bias, err));
+    TD_TRY(td__alloc(&g->offset, context, (uint64_t)batch->queries + 2, sizeof *g->offset, err));
+    TD_TRY(td__alloc(&g->column, context, batch->interactions, sizeof *g->column, err));
+    TD_TRY(td__alloc(&g->weight, context, batch->interactions, sizeof *g->weight, err));
+    TD_TRY(td__alloc(&g->copies, context, batch->candidates, sizeof *g->copies, err));
+    TD_TRY(td__alloc(&g->bias, context, batch->candidates, sizeof *g->bias, err));
 done:
     return status;
 }
 
-static td_status create_task(td__step_loss *loss, const td_retrieval_shape *shape, td_error *err)
+static td_status create_task(td__step_loss *loss, uint32_t rows, td_error *err)
 {
     td_status status = TD_OK;
     td_context *context = loss->context;
     expanded *e = &loss->expanded;
     size_t bytes = loss->dim * sizeof(float), query_bytes = loss->heads * bytes;
-    TD_TRY(td_retrieval_create(&loss->task, context, shape, &loss->options, err));
-    TD_TRY(td__alloc(&e->query, context, shape->queries_max, query_bytes, err));
-    TD_TRY(td__alloc(&e->d_query, context, shape->queries_max, query_bytes, err));
-    TD_TRY(td__alloc(&e->candidate, context, shape->candidates_max, bytes, err));
-    TD_TRY(td__alloc(&e->d_candidate, context, shape->candidates_max, bytes, err));
+    td_retrieval_shape shape = {
+        .queries_max = rows, .candidates_max = rows, .heads = loss->heads, .dim = loss->dim};
+    TD_TRY(td_retrieval_create(&loss->task, context, &shape, &loss->options, err));
+    TD_TRY(td__alloc(&e->query, context, rows, query_bytes, err));
+    TD_TRY(td__alloc(&e->d_query, context, rows, query_bytes, err));
+    TD_TRY(td__alloc(&e->candidate, context, rows, bytes, err));
+    TD_TRY(td__alloc(&e->d_candidate, context, rows, bytes, err));
+done:
+    return status;
+}
+
+/* What needs the task has its own way with negatives. */
+static td_status check_task(const td_train_options *options, td_error *err)
+{
+    td_status status = TD_OK;
+    TD_FAIL_IF(td__negatives_needed(options), err, ERR_ARGUMENT,
+               "several heads, hard-negatives and label-smoothing work with negatives batch and "
+               "without memory-batches");
+    TD_FAIL_IF(options->partition_power != 1.0f, err, ERR_ARGUMENT,
+               "partition-power works without several heads, hard-negatives and label-smoothing");
 done:
     return status;
 }
 
 td_status td__step_loss_create(td__step_loss **out, td_context *context,
-                               const td_retrieval_shape *shape,
-                               const td_retrieval_options *options, td_error *err)
+                               const td__step_loss_shape *shape, const td_train_options *options,
+                               td_error *err)
 {
     td_status status = TD_OK;
     td__step_loss *loss = NULL;
     TD_TRY(td__alloc_zero(&loss, context, 1, sizeof *loss, err));
-    *loss = (td__step_loss){
-        .context = context, .options = *options, .heads = shape->heads, .dim = shape->dim};
-    if (td__fused_serves(shape->heads, options)) {
-        TD_TRY(create_softmax(loss, shape->queries_max, err));
+    *loss = (td__step_loss){.context = context,
+                            .options = options->loss,
+                            .partition_power = (double)options->partition_power,
+                            .heads = shape->heads,
+                            .dim = shape->dim};
+    if (td__fused_serves(shape->heads, &options->loss)) {
+        TD_TRY(create_softmax(loss, &shape->batch, err));
     } else {
-        TD_TRY(create_task(loss, shape, err));
+        TD_TRY(check_task(options, err));
+        TD_TRY(create_task(loss, shape->batch.interactions, err));
     }
     *out = loss;
     return TD_OK;
@@ -148,17 +169,19 @@ static td_status compute_distinct(td__step_loss *loss, const td__batch *batch,
 {
     grouped *g = &loss->grouped;
     group_by_query(g, batch);
-    count_copies(g, batch);
+    if (batch->copies == NULL) count_copies(g, batch);
     td__softmax_batch rows = {
         .rows = {.data = vectors->query, .count = batch->queries.count},
         .columns = {.data = vectors->candidate, .count = batch->candidates.count},
         .temperature = loss->options.temperature,
-        .bias = batch->probability == NULL ? NULL : g->bias,
-        .copies = g->copies,
+        .bias = batch->copies != NULL ? batch->bias : batch->probability == NULL ? NULL : g->bias,
+        .own_bias = batch->own_bias,
+        .copies = batch->copies != NULL ? batch->copies : g->copies,
         .entry_offset = g->offset,
         .entry_column = g->column,
         .entry_weight = g->weight,
         .weight_scale = scale_of(loss, batch),
+        .partition_power = loss->partition_power,
         .remove_copies = loss->options.remove_accidental_hits,
     };
     td__softmax_result sums = {.d_rows = vectors->d_query, .d_columns = vectors->d_candidate};

@@ -14,11 +14,15 @@
 /* One thread at a time; the context's threads share the work. */
 typedef struct td__step_loss td__step_loss;
 
-/* Everything compute needs is allocated here. `shape`: interactions of the largest batch, on both
- * sides; heads at least 1. */
+typedef struct td__step_loss_shape {
+    td__batch_shape batch; /* the largest */
+    uint32_t heads, dim;   /* heads at least 1 */
+} td__step_loss_shape;
+
+/* Everything compute needs is allocated here. ARGUMENT for options that do not go together. */
 TD_MUST_CHECK td_status td__step_loss_create(td__step_loss **out, td_context *context,
-                                             const td_retrieval_shape *shape,
-                                             const td_retrieval_options *options, td_error *err);
+                                             const td__step_loss_shape *shape,
+                                             const td_train_options *options, td_error *err);
 void td__step_loss_free(td__step_loss *loss);
 
 typedef struct td__step_vectors {

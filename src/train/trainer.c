@@ -121,6 +121,14 @@ static td_status validate(const td__trainer *t, double *monitor, td_error *err)
     return td__validate(&validation, monitor, err);
 }
 
+/* Is the epoch under way one of those that are validated? */
+static bool is_validated(const td__trainer *t)
+{
+    uint32_t epoch = t->report.epochs + 1;
+    return t->validation != NULL
+           && (epoch % t->options.validate_every == 0 || epoch == t->options.epochs);
+}
+
 static td_status run_epoch(td__trainer *t, td_error *err)
 {
     td_status status = TD_OK;
@@ -132,7 +140,7 @@ static td_status run_epoch(td__trainer *t, td_error *err)
     td__epoch epoch = {.epoch = t->report.epochs + 1,
                        .steps = t->report.steps,
                        .loss = mean_loss(t),
-                       .validated = t->validation != NULL,
+                       .validated = is_validated(t),
                        .learning_rate = t->learning_rate,
                        .seconds = seconds,
                        .rows_per_second = (double)t->epoch_rows / fmax(seconds, 1e-9)};
@@ -178,7 +186,8 @@ static td_status prepare(td__trainer *t, td_error *err)
     td_status status = TD_OK;
     TD_TRY(check_arguments(t, err));
     TD_TRY(td__batches_create(&t->batches, t->model, t->train, &t->options, err));
-    TD_TRY(td__step_create(&t->step, t->model, &t->options, td__batches_size_max(t->batches), err));
+    td__batch_shape shape = td__batches_shape(t->batches);
+    TD_TRY(td__step_create(&t->step, t->model, &t->options, &shape, err));
     TD_TRY(td__snapshot_create(&t->good, t->model, err));
     if (t->validation != NULL && t->options.restore_best) {
         TD_TRY(td__snapshot_create(&t->best, t->model, err));

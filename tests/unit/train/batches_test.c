@@ -230,7 +230,7 @@ static void a_batch_may_be_larger_than_the_data(void **state)
     set_up(&f, 1);
     f.options.batch_size = 16777216;
     td__batches *batches = make_batches(&f);
-    assert_int_equal(td__batches_size_max(batches), 500);
+    assert_int_equal(td__batches_shape(batches).interactions, 500);
     assert_int_equal(td__batches_count(batches), 1);
     assert_int_equal(sum_of_epoch(batches, 0), sum_of_dataset(&f));
     td__batches_free(batches);

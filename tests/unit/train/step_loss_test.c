@@ -17,7 +17,7 @@ typedef struct drawn {
     td__batch batch;
     td__step_vectors vectors;
     uint32_t heads;
-    td_retrieval_options options;
+    td_train_options options; /* those of the loss matter */
 } drawn;
 
 /* What to switch on, one bit each. */
@@ -55,12 +55,12 @@ static void draw(drawn *d, uint64_t seed, unsigned with)
     memset(d, 0, sizeof *d);
     draw_numbers(d, seed);
     d->heads = (with & HEADS) != 0 ? 2 : 1;
-    td_retrieval_options_init(&d->options);
-    d->options.remove_accidental_hits = (with & REMOVE) != 0;
-    d->options.reduction = (with & MEAN) != 0 ? TD_REDUCTION_MEAN : TD_REDUCTION_SUM;
-    if ((with & TEMPERATURE) != 0) d->options.temperature = 0.4f;
-    if ((with & SMOOTHING) != 0) d->options.label_smoothing = 0.1f;
-    if ((with & HARD) != 0) d->options.hard_negatives = 20;
+    td_train_options_init(&d->options);
+    d->options.loss.remove_accidental_hits = (with & REMOVE) != 0;
+    d->options.loss.reduction = (with & MEAN) != 0 ? TD_REDUCTION_MEAN : TD_REDUCTION_SUM;
+    if ((with & TEMPERATURE) != 0) d->options.loss.temperature = 0.4f;
+    if ((with & SMOOTHING) != 0) d->options.loss.label_smoothing = 0.1f;
+    if ((with & HARD) != 0) d->options.loss.hard_negatives = 20;
     d->batch = (td__batch){.count = COUNT,
                            .queries = {QUERIES, d->rows, d->query_of},
                            .candidates = {CANDIDATES, d->rows, d->candidate_of},
@@ -71,7 +71,13 @@ static void draw(drawn *d, uint64_t seed, unsigned with)
                                     .d_query = d->d_query, .d_candidate = d->d_candidate};
 }
 
-static td_retrieval_shape shape_of_step(const drawn *d)
+static td__step_loss_shape shape_of_step(const drawn *d)
+{
+    return (td__step_loss_shape){
+        .batch = {COUNT, COUNT, COUNT}, .heads = d->heads, .dim = DIM};
+}
+
+static td_retrieval_shape shape_of_task(const drawn *d)
 {
     return (td_retrieval_shape){
         .queries_max = COUNT, .candidates_max = COUNT, .heads = d->heads, .dim = DIM};
@@ -80,7 +86,7 @@ static td_retrieval_shape shape_of_step(const drawn *d)
 static td_status run(drawn *d, td_context *context, double *sum, td_error *err)
 {
     td__step_loss *loss;
-    td_retrieval_shape shape = shape_of_step(d);
+    td__step_loss_shape shape = shape_of_step(d);
     td_status status = td__step_loss_create(&loss, context, &shape, &d->options, err);
     if (status == TD_OK) status = td__step_loss_compute(loss, &d->batch, &d->vectors, sum, err);
     td__step_loss_free(loss);
@@ -96,7 +102,7 @@ static double task_loss(const drawn *d, td_context *context)
 {
     td_error err;
     td_retrieval *task;
-    td_retrieval_shape shape = shape_of_step(d);
+    td_retrieval_shape shape = shape_of_task(d);
     uint32_t width = d->heads * DIM;
     for (uint32_t i = 0; i < COUNT; i++) {
         memcpy(wide_query + i * width, d->query + d->query_of[i] * width, width * sizeof(float));
@@ -108,10 +114,10 @@ static double task_loss(const drawn *d, td_context *context)
                                 .sampling_probability = d->batch.probability,
                                 .candidate_id = d->candidate_id};
     td_retrieval_result result = {.d_query = d_wide_query, .d_candidate = d_wide_candidate};
-    assert_ok(td_retrieval_create(&task, context, &shape, &d->options, &err));
+    assert_ok(td_retrieval_create(&task, context, &shape, &d->options.loss, &err));
     assert_ok(td_retrieval_compute(task, &batch, &result, &err));
     td_retrieval_free(task);
-    return d->options.reduction == TD_REDUCTION_MEAN ? result.loss * COUNT : result.loss;
+    return d->options.loss.reduction == TD_REDUCTION_MEAN ? result.loss * COUNT : result.loss;
 }
 
 /* Are the gradients of the distinct rows the sums of those of the interactions? */
@@ -184,7 +190,7 @@ static void compute_allocates_nothing(void **state)
         td__step_loss *loss;
         double sum;
         draw(&d, 3, with);
-        td_retrieval_shape shape = shape_of_step(&d);
+        td__step_loss_shape shape = shape_of_step(&d);
         assert_ok(td__step_loss_create(&loss, context, &shape, &d.options, &err));
         int64_t before = memory.allocations;
         assert_ok(td__step_loss_compute(loss, &d.batch, &d.vectors, &sum, &err));

@@ -32,7 +32,8 @@ static void set_up(fixture *f, uint32_t threads, uint32_t heads, td_similarity s
     td_train_options_init(&f->options);
     f->options.batch_size = 32;
     assert_ok(td__batches_create(&f->batches, f->model, f->dataset, &f->options, &err));
-    assert_ok(td__step_create(&f->step, f->model, &f->options, td__batches_size_max(f->batches), &err));
+    td__batch_shape shape_of_batches = td__batches_shape(f->batches);
+    assert_ok(td__step_create(&f->step, f->model, &f->options, &shape_of_batches, &err));
 }
 
 static void tear_down(fixture *f)
@@ -115,7 +116,7 @@ static void the_loss_is_the_sum_over_the_rows(void **state)
         td__step_free(f.step);
         f.options.loss.reduction = reduction;
         f.options.loss.remove_accidental_hits = false;
-        assert_ok(td__step_create(&f.step, f.model, &f.options, 32, &err));
+        assert_ok(td__step_create(&f.step, f.model, &f.options, &(td__batch_shape){32, 32, 32}, &err));
         td__batches_start(f.batches, 0);
         td__batch batch = *td__batches_next(f.batches);
         batch.probability = NULL;
