@@ -1,0 +1,201 @@
+/* softmax_own_test.c -- positives with a bias of their own, columns that are no negatives, and powers of
+ * the partition function: the engine against float64 and its finite differences. */
+#include "support/test.h"
+
+#include <math.h>
+
+#include "kernel/kernel.h"
+#include "kernel/softmax.h"
+
+enum { ROWS = 19, COLUMNS = 130, ENTRIES = 3 * ROWS, DIM = 5 };
+
+/* Row r has entries 3 r .. 3 r + 2. */
+typedef struct problem {
+    float rows[ROWS * DIM], columns[COLUMNS * DIM], bias[COLUMNS], own_bias[COLUMNS], weight[ENTRIES];
+    uint32_t copies[COLUMNS], offset[ROWS + 1], column[ENTRIES];
+    float d_rows[ROWS * DIM], d_columns[COLUMNS * DIM], entry_loss[ENTRIES];
+    td__softmax_batch batch;
+    td__softmax_result result;
+} problem;
+
+static void draw(problem *p, uint64_t seed, double size)
+{
+    for (uint32_t i = 0; i < ROWS * DIM; i++) p->rows[i] = (float)test_uniform(&seed, -size, size);
+    for (uint32_t i = 0; i < COLUMNS * DIM; i++) p->columns[i] = (float)test_uniform(&seed, -size, size);
+    for (uint32_t k = 0; k < COLUMNS; k++) {
+        p->bias[k] = (float)test_uniform(&seed, -2, 2);
+        p->own_bias[k] = (float)test_uniform(&seed, -2, 2);
+        p->copies[k] = (uint32_t)test_uniform(&seed, 0, 3.99);
+    }
+    for (uint32_t b = 0; b < ENTRIES; b++) {
+        p->column[b] = (uint32_t)test_uniform(&seed, 0, COLUMNS);
+        p->weight[b] = (float)test_uniform(&seed, 0, 2);
+    }
+    for (uint32_t r = 0; r <= ROWS; r++) p->offset[r] = 3 * r;
+    p->batch = (td__softmax_batch){.rows = {p->rows, NULL, ROWS},
+                                   .columns = {p->columns, NULL, COLUMNS},
+                                   .temperature = 0.7f,
+                                   .bias = p->bias,
+                                   .own_bias = p->own_bias,
+                                   .copies = p->copies,
+                                   .entry_offset = p->offset,
+                                   .entry_column = p->column,
+                                   .entry_weight = p->weight,
+                                   .weight_scale = 0.5,
+                                   .partition_power = 1.0};
+    p->result = (td__softmax_result){
+        .entry_loss = p->entry_loss, .d_rows = p->d_rows, .d_columns = p->d_columns};
+}
+
+static double score(const problem *p, uint32_t row, uint32_t column)
+{
+    double sum = 0.0;
+    for (uint32_t k = 0; k < DIM; k++) {
+        sum += (double)p->rows[row * DIM + k] * (double)p->columns[column * DIM + k];
+    }
+    return sum / (double)p->batch.temperature;
+}
+
+/* weight * (p ln Z - a), by the words of the header. */
+static double entry_loss(const problem *p, uint32_t b)
+{
+    uint32_t row = b / 3, own = p->column[b];
+    const float *own_bias = p->batch.own_bias;
+    double a = score(p, row, own) + (double)(own_bias == NULL ? p->bias : own_bias)[own];
+    double sum = own_bias == NULL ? (double)p->copies[own] * exp(a) : exp(a);
+    for (uint32_t k = 0; k < COLUMNS; k++) {
+        if (k == own) continue;
+        sum += (double)p->copies[k] * exp(score(p, row, k) + (double)p->bias[k]);
+    }
+    return (double)p->weight[b] * (p->batch.partition_power * log(sum) - a);
+}
+
+static double loss(const problem *p)
+{
+    double sum = 0.0;
+    for (uint32_t b = 0; b < ENTRIES; b++) sum += entry_loss(p, b);
+    return sum * p->batch.weight_scale;
+}
+
+static void compute(problem *p, td_context *context)
+{
+    td_error err;
+    td__softmax *softmax;
+    td__softmax_shape shape = {ROWS, COLUMNS, ENTRIES, DIM};
+    assert_ok(td__softmax_create(&softmax, context, &shape, &err));
+    assert_ok(td__softmax_compute(softmax, &p->batch, &p->result, &err));
+    td__softmax_free(softmax);
+}
+
+/* The slope of the loss in one number, by central differences. */
+static double slope(problem *p, float *number)
+{
+    const float step = 1e-2f;
+    float held = *number;
+    *number = held + step;
+    double above = (double)*number, up = loss(p);
+    *number = held - step;
+    double below = (double)*number, down = loss(p);
+    *number = held;
+    return (up - down) / (above - below);
+}
+
+static void check(problem *p, td_context *context)
+{
+    compute(p, context);
+    assert_close(p->result.loss, loss(p), 1e-5, 1e-5);
+    for (uint32_t b = 0; b < ENTRIES; b++) {
+        assert_close((double)p->entry_loss[b], entry_loss(p, b), 1e-5, 1e-5);
+    }
+    for (uint32_t i = 0; i < ROWS * DIM; i++) {
+        assert_close((double)p->d_rows[i], slope(p, &p->rows[i]), 1e-3, 1e-3);
+    }
+    for (uint32_t i = 0; i < COLUMNS * DIM; i++) {
+        assert_close((double)p->d_columns[i], slope(p, &p->columns[i]), 1e-3, 1e-3);
+    }
+    assert_close(p->result.d_temperature, slope(p, &p->batch.temperature), 1e-3, 1e-3);
+}
+
+static problem found, other;
+
+static void positives_apart_match_float64(void **state)
+{
+    (void)state;
+    td_context *context = test_context(2);
+    draw(&found, 1, 1.0);
+    check(&found, context);
+    td_context_free(context);
+}
+
+static void powers_of_the_partition_match_float64(void **state)
+{
+    (void)state;
+    td_context *context = test_context(1);
+    for (int apart = 0; apart < 2; apart++) {
+        draw(&found, 2 + (uint64_t)apart, 1.0);
+        found.batch.partition_power = apart == 0 ? 1.3 : 0.8;
+        if (apart == 0) {
+            found.batch.own_bias = NULL;
+            for (uint32_t k = 0; k < COLUMNS; k++) found.copies[k] += found.copies[k] == 0;
+            /* without own biases the loss takes one copy's score: that of the column with its bias */
+        }
+        check(&found, context);
+    }
+    td_context_free(context);
+}
+
+/* Columns nobody drew: only the positives remain, so the loss is the cross-entropy of nothing. */
+static void without_negatives_nothing_is_lost(void **state)
+{
+    (void)state;
+    td_context *context = test_context(1);
+    draw(&found, 5, 1.0);
+    memset(found.copies, 0, sizeof found.copies);
+    compute(&found, context);
+    assert_close(found.result.loss, 0.0, 0, 1e-5);
+    for (uint32_t i = 0; i < COLUMNS * DIM; i++) assert_close((double)found.d_columns[i], 0.0, 0, 1e-5);
+    td_context_free(context);
+}
+
+/* Scores up to +-60: anchors at positives are far below others, and the strip is scored again. */
+static void large_scores_stay_right(void **state)
+{
+    (void)state;
+    td_context *context = test_context(1);
+    draw(&found, 6, 4.0);
+    compute(&found, context);
+    assert_true(found.result.repeated > 0);
+    assert_close(found.result.loss, loss(&found), 1e-5, 1e-4);
+    for (uint32_t b = 0; b < ENTRIES; b++) {
+        assert_close((double)found.entry_loss[b], entry_loss(&found, b), 1e-4, 1e-4);
+    }
+    td_context_free(context);
+}
+
+static void same_bits_for_1_2_and_7_threads(void **state)
+{
+    (void)state;
+    for (uint32_t threads = 1; threads <= 7; threads += threads == 1 ? 1 : 5) {
+        td_context *context = test_context(threads);
+        problem *p = threads == 1 ? &found : &other;
+        draw(p, 7, 1.0);
+        p->batch.partition_power = 1.1;
+        compute(p, context);
+        assert_memory_equal(p->d_rows, found.d_rows, sizeof found.d_rows);
+        assert_memory_equal(p->d_columns, found.d_columns, sizeof found.d_columns);
+        assert_true(p->result.loss == found.result.loss);
+        td_context_free(context);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(positives_apart_match_float64),
+        cmocka_unit_test(powers_of_the_partition_match_float64),
+        cmocka_unit_test(without_negatives_nothing_is_lost),
+        cmocka_unit_test(large_scores_stay_right),
+        cmocka_unit_test(same_bits_for_1_2_and_7_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
