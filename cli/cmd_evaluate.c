@@ -54,7 +54,7 @@ static td_status run(cli_call *call, td_error *err)
     if (arguments->own.keep_seen) arguments->evaluate.exclude_seen = false;
     TD_TRY(td_model_load(&model, call->context, call->operands[0], err));
     TD_TRY(cli_parts_read(&parts, call, &arguments->data, call->operands + 1,
-                          call->operand_count - 1, 0, err));
+                          call->operand_count - 1, false, err));
     cli_parts_print(&parts, call);
     TD_TRY(cli_compare(&comparison, call, model, parts.train, parts.test, &arguments->beside,
                        &arguments->evaluate, err));

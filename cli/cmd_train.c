@@ -6,12 +6,12 @@
 #include "data.h"
 #include "metrics.h"
 #include "output.h"
+#include "recipe.h"
 #include "training.h"
 
 typedef struct train_own {
     const char *output;
     const char *items;
-    double validation_fraction;
 } train_own;
 
 typedef struct train_arguments {
@@ -19,6 +19,7 @@ typedef struct train_arguments {
     train_own own;
     cli_data data;
     td_catalog_options catalog;
+    cli_recipe recipe;
     cli_training training;
     td_evaluate_options evaluate;
     cli_beside beside;
@@ -29,9 +30,6 @@ static const td_option own_rows[] = {
                     "model file to write (-o FILE)"),
     TD__OPTION_TEXT(train_own, items, "items", NULL, "FILE",
                     "item file: ids and titles to show instead of bare ids"),
-    TD__OPTION_F64(train_own, validation_fraction, "validation-fraction", "0", 0, 0.9, "SHARE",
-                   "share of the training part to watch; training then can stop early and keep the "
-                   "best epoch"),
 };
 
 static const td_option_table *own_table(void)
@@ -44,11 +42,44 @@ static const cli_group groups[] = {
     {"Files", own_table, offsetof(train_arguments, own)},
     CLI_DATA_GROUPS(train_arguments),
     {"Reading the item file", td_catalog_option_table, offsetof(train_arguments, catalog)},
+    {"What is chosen by itself", cli_recipe_option_table, offsetof(train_arguments, recipe)},
     CLI_TRAINING_GROUPS(train_arguments),
     {"Measuring what was held out", td_evaluate_option_table, offsetof(train_arguments, evaluate)},
     {"What it must beat", cli_beside_option_table, offsetof(train_arguments, beside)},
     {"Everywhere", cli_common_option_table, offsetof(train_arguments, common)},
 };
+
+/* Again on all rows that are there to train on, for as many epochs as were best. */
+static td_status train_again(const cli_call *call, td_model **model, cli_parts *parts,
+                             const td_catalog *catalog, uint32_t epochs, td_error *err)
+{
+    td_status status = TD_OK;
+    train_arguments *arguments = call->arguments;
+    td_train_report report;
+    td_model_free(*model);
+    *model = NULL;
+    td_dataset_free(parts->train);
+    td_dataset_free(parts->validation);
+    parts->train = parts->whole;
+    parts->validation = parts->whole = NULL;
+    arguments->training.softmax.epochs = epochs;
+    arguments->training.softmax.log = NULL;
+    TD_TRY(td_model_create(model, call->context, parts->train, catalog, &arguments->training.model,
+                           err));
+    TD_TRY(cli_training_run(&arguments->training, call, *model, parts, &report, err));
+    if (!call->common->quiet) {
+        fprintf(stderr, "trained again on all %s rows for %u epochs in %.2f s\n",
+                cli_count(td_dataset_rows(parts->train).count), epochs, report.seconds);
+    }
+done:
+    return status;
+}
+
+static bool is_refitted(const train_arguments *arguments, const td_train_report *report)
+{
+    return arguments->recipe.kind == CLI_RECIPE_AUTO && arguments->recipe.refit
+           && report->best_epoch > 0 && arguments->training.softmax.checkpoint == NULL;
+}
 
 static void print_report(const cli_call *call, const td_model *model,
                          const td_train_report *report)
@@ -104,16 +135,25 @@ static td_status run(cli_call *call, td_error *err)
     bool json = call->common->json;
     TD_TRY(cli_output_check(arguments->own.output, err));
     TD_TRY(cli_training_check(&arguments->training, call, err));
+    if (arguments->training.trainer != CLI_TRAINER_SOFTMAX) {
+        arguments->recipe.kind = CLI_RECIPE_PLAIN; /* iALS has no settings to choose */
+    }
     TD_TRY(cli_beside_check(&arguments->beside, err));
     TD_TRY(cli_parts_read(&parts, call, &arguments->data, call->operands, call->operand_count,
-                          arguments->own.validation_fraction, err));
+                          arguments->recipe.validation_fraction > 0, err));
+    TD_TRY(cli_recipe_hold_out(&arguments->recipe, call, &arguments->data, &parts, err));
     cli_parts_print(&parts, call);
+    TD_TRY(cli_recipe_choose(&arguments->recipe, call, &parts, &arguments->training.model,
+                             &arguments->training.softmax, err));
     TD_TRY(cli_training_catalog(&catalog, call, arguments->own.items, &arguments->catalog, err));
     TD_TRY(td_model_create(&model, call->context, parts.train, catalog,
                            &arguments->training.model, err));
     TD_TRY(cli_training_run(&arguments->training, call, model, &parts, &report, err));
-    TD_TRY(td_model_save(model, arguments->own.output, err));
     if (!json) print_report(call, model, &report);
+    if (is_refitted(arguments, &report)) {
+        TD_TRY(train_again(call, &model, &parts, catalog, report.best_epoch, err));
+    }
+    TD_TRY(td_model_save(model, arguments->own.output, err));
     if (parts.test != NULL) {
         TD_TRY(cli_compare(&comparison, call, model, parts.train, parts.test, &arguments->beside,
                            &arguments->evaluate, err));

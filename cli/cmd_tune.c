@@ -316,7 +316,9 @@ static td_status run(cli_call *call, td_error *err)
     choose_ranges(&s);
     name_score(&s);
     TD_TRY(cli_parts_read(&s.parts, call, &arguments->data, call->operands, call->operand_count,
-                          arguments->own.validation_fraction, err));
+                          true, err));
+    TD_TRY(cli_parts_hold_validation(&s.parts, call, &arguments->data,
+                                     arguments->own.validation_fraction, err));
     cli_parts_print(&s.parts, call);
     TD_TRY(cli_training_catalog(&s.catalog, call, arguments->own.items, &arguments->catalog, err));
     TD_TRY(search(&s, err));

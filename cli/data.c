@@ -48,34 +48,37 @@ done:
 }
 
 /* Replace the training part by what a split keeps of it. */
-static td_status hold_out(cli_parts *parts, td_dataset **held_out, const td_split_options *split,
-                          td_error *err)
+static td_status hold_out(cli_parts *parts, const td_split_options *split, td_error *err)
 {
     td_dataset *kept = NULL;
-    td_status status = td_dataset_split(&kept, held_out, parts->train, split, err);
+    td_status status = td_dataset_split(&kept, &parts->test, parts->train, split, err);
     if (status != TD_OK) return status;
     td_dataset_free(parts->train);
     parts->train = kept;
     return TD_OK;
 }
 
-static td_status add_validation(cli_parts *parts, const td_split_options *split, double fraction,
-                                bool manner_given, td_error *err)
+td_status cli_parts_hold_validation(cli_parts *parts, const cli_call *call, const cli_data *data,
+                                    double fraction, td_error *err)
 {
-    td_split_options validation = *split;
-    if (!manner_given) validation.kind = TD_SPLIT_RANDOM;
-    if (validation.kind != TD_SPLIT_LAST) validation.count = 0;
-    validation.fraction = fraction;
-    return hold_out(parts, &parts->validation, &validation, err);
+    td_split_options split = data->split;
+    td_dataset *kept = NULL;
+    if (!cli_given_any(call, td_split_option_table())) split.kind = TD_SPLIT_RANDOM;
+    if (split.kind != TD_SPLIT_LAST) split.count = 0;
+    split.fraction = fraction;
+    td_status status = td_dataset_split(&kept, &parts->validation, parts->train, &split, err);
+    if (status != TD_OK) return status;
+    parts->whole = parts->train;
+    parts->train = kept;
+    return TD_OK;
 }
 
 td_status cli_parts_read(cli_parts *parts, const cli_call *call, const cli_data *data,
-                         const char *const *files, uint32_t count, double validation_fraction,
-                         td_error *err)
+                         const char *const *files, uint32_t count, bool split_serves, td_error *err)
 {
     td_status status = TD_OK;
     bool split = cli_given_any(call, td_split_option_table());
-    bool both = data->test != NULL && split && validation_fraction <= 0;
+    bool both = data->test != NULL && split && !split_serves;
     *parts = (cli_parts){0};
     TD_FAIL_IF(both, err, ERR_ARGUMENT,
                "--test names the held-out part, so there is nothing to split; leave one of the two "
@@ -85,10 +88,7 @@ td_status cli_parts_read(cli_parts *parts, const cli_call *call, const cli_data 
                "%s: holds no interactions; expected lines with a query id and a candidate id%s",
                files[0], parts->report.below_rating > 0 ? " and a rating that is high enough" : "");
     if (data->test != NULL) TD_TRY(add_test_file(parts, call, data, err));
-    else if (split) TD_TRY(hold_out(parts, &parts->test, &data->split, err));
-    if (validation_fraction > 0) {
-        TD_TRY(add_validation(parts, &data->split, validation_fraction, split, err));
-    }
+    else if (split) TD_TRY(hold_out(parts, &data->split, err));
 done:
     return status;
 }
@@ -97,6 +97,7 @@ void cli_parts_free(cli_parts *parts)
 {
     td_dataset_free(parts->train);
     td_dataset_free(parts->validation);
+    td_dataset_free(parts->whole);
     td_dataset_free(parts->test);
     *parts = (cli_parts){0};
 }

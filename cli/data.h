@@ -25,15 +25,21 @@ const td_option_table *cli_data_option_table(void);
 typedef struct cli_parts {
     td_dataset *train;
     td_dataset *validation; /* NULL: none */
+    td_dataset *whole;      /* training and validation part together; NULL without validation */
     td_dataset *test;       /* NULL: none held out */
     td_read_report report;  /* of the training files */
 } cli_parts;
 
-/* Read files [count] and cut them. `validation_fraction` of the training part goes to validation,
- * in the manner of the split. Undo with cli_parts_free, also after a failure. */
+/* Read files [count] and cut them. `split_serves`: the flags of the split are wanted, for a validation part
+ * if not for this. Undo with cli_parts_free, also after a failure. */
 TD_MUST_CHECK td_status cli_parts_read(cli_parts *parts, const cli_call *call,
                                        const cli_data *data, const char *const *files,
-                                       uint32_t count, double validation_fraction, td_error *err);
+                                       uint32_t count, bool split_serves, td_error *err);
+
+/* `fraction` of the training part goes to validation, in the manner of the split. */
+TD_MUST_CHECK td_status cli_parts_hold_validation(cli_parts *parts, const cli_call *call,
+                                                  const cli_data *data, double fraction,
+                                                  td_error *err);
 void cli_parts_free(cli_parts *parts);
 
 /* What was read, on standard error, unless --quiet. */

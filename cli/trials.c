@@ -109,6 +109,7 @@ char *cli_trial_command(const cli_remake *remake, const td_tune_trial *trial, ui
         put_word(&l, remake->call->operands[i]);
     }
     put_given(&l, remake);
+    put_flag(&l, "recipe", "plain");
     put_flag(&l, "validation-fraction", remake->validation_fraction);
     for (uint32_t i = 0; i < trial->count; i++) {
         put_flag(&l, trial->settings[i].option, trial->settings[i].text);

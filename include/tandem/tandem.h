@@ -696,6 +696,7 @@ typedef struct td_optimizer_options {
     float epsilon;
     float momentum; /* SGD */
     float beta1, beta2; /* Adam */
+    float l2; /* adds l2 * weights to the gradients of the rows that move */
     td_schedule_kind schedule;
     uint64_t warmup_steps; /* linear from 0 before the schedule starts */
     uint64_t decay_steps;  /* `steps` above; 0: the whole training */
@@ -753,6 +754,25 @@ typedef struct td_negative_options {
     uint32_t memory; /* candidates of so many batches before are negatives too; not for ALL */
 } td_negative_options;
 
+/* What is minimised: for each row with the score p of its positive and s of its negatives (src/kernel/
+ * row_loss.h has the formulas and sources). Sampling corrections and the options of the retrieval task
+ * but for temperature and reduction are the softmax's alone. */
+typedef enum td_loss {
+    TD_LOSS_SOFTMAX, /* the retrieval task */
+    TD_LOSS_CCL,     /* 1 - p + negative_weight * mean of max(0, s - margin): cosine contrastive */
+    TD_LOSS_BPR,     /* mean of ln(1 + exp(s - p)) */
+    TD_LOSS_HINGE,   /* mean of max(0, margin - p + s) */
+    TD_LOSS_WARP,    /* the same over those that violate the margin, weighted by ln(1 + how many) */
+    TD_LOSS_SIGMOID  /* ln(1 + exp(-p)) + negative_weight * mean of ln(1 + exp(s)) */
+} td_loss;
+
+/* The temperature of the options is where it starts. Learned as its logarithm by Adam. */
+typedef struct td_temperature_options {
+    bool learned;
+    float least, most; /* bounds */
+    float rate;        /* learning rate of the logarithm */
+} td_temperature_options;
+
 /* What a batch is. */
 typedef enum td_group {
     TD_GROUP_ROWS,   /* batch_size rows */
@@ -775,6 +795,11 @@ typedef enum td_monitor {
 
 typedef struct td_train_options {
     td_retrieval_options loss;
+    td_loss kind;
+    float margin;          /* CCL, HINGE, WARP */
+    float negative_weight; /* CCL, SIGMOID */
+    td_temperature_options temperature;
+    float dropout;         /* share of the numbers of query vectors left out of each step */
     float partition_power; /* p of  p ln Z - score: 1 softmax, above it the bilateral softmax loss */
     td_optimizer_options optimizer;
     td_sampling sampling_correction;
@@ -799,6 +824,18 @@ typedef struct td_train_options {
 TD_API const td_option_table *td_train_option_table(void);
 TD_API void td_train_options_init(td_train_options *options);
 
+/* Settings for data of which only the size is known: cosine similarity with a temperature, Adam, batches of
+ * whole queries against every candidate where those are few, else against the batch and drawn ones, epochs
+ * enough for early stopping on a validation part (docs/quality.md has what they reach). Sets the fields of
+ * these choices and leaves all others; options that only negatives of the batch serve (several heads,
+ * hard_negatives, label_smoothing, streaming estimates) keep them. Pure. */
+typedef struct td_data_size {
+    uint64_t rows; /* to train on */
+    uint32_t queries, candidates;
+} td_data_size;
+TD_API void td_train_recommend(const td_data_size *size, td_model_options *model,
+                               td_train_options *options);
+
 /* What training did. Losses are means per row over all rows of an epoch. */
 typedef struct td_train_report {
     uint32_t epochs;        /* done, this call and those resumed from */
@@ -807,6 +844,7 @@ typedef struct td_train_report {
     double best_monitor;    /* of the validation part */
     uint64_t steps;
     double seconds;
+    double temperature;     /* at the end: differs from the options' if learned */
 } td_train_report;
 
 /* Train in place. `validation` may be NULL. Both datasets must share the vocabularies that the model
@@ -890,6 +928,32 @@ TD_API void td_fold_in_free(td_fold_in *fold_in);
 TD_API TD_MUST_CHECK td_status td_fold_in_solve(const td_fold_in *fold_in,
                                                 const td_histories *histories, float *vectors,
                                                 td_error *err);
+
+/* The same for models trained with the softmax, of either similarity and with one head: for each list the
+ * vector under which it is likeliest among all candidates, which stand still:
+ *     minimise  mean over the list of (ln sum over all c of exp(score c / T) - score / T)
+ * (plus regularization / 2 |vector|^2 for the dot product; a cosine's vector has length 1), by gradient
+ * descent from the mean of the list's vectors. The loss never rises. */
+typedef struct td_fit td_fit;
+
+typedef struct td_fit_options {
+    float temperature;    /* that of the training */
+    uint32_t steps;       /* each costs two products of the lists with all candidates */
+    float regularization; /* dot similarity only */
+} td_fit_options;
+
+TD_API const td_option_table *td_fit_option_table(void);
+TD_API void td_fit_options_init(td_fit_options *options);
+
+/* The model's vectors are copied. A handle belongs to one thread at a time; the context's threads share the
+ * work. */
+TD_API TD_MUST_CHECK td_status td_fit_create(td_fit **out, const td_model *model,
+                                             const td_fit_options *options, td_error *err);
+TD_API void td_fit_free(td_fit *fit);
+/* `vectors` [count, dim] is filled; an empty list gives zeros. ARGUMENT as for td_fold_in_solve, NUMERIC if
+ * a score is not finite. */
+TD_API TD_MUST_CHECK td_status td_fit_solve(td_fit *fit, const td_histories *histories, float *vectors,
+                                            td_error *err);
 
 /* --- search over settings --------------------------------------------------------------------
  * Random search with successive halving (Jamieson & Talwalkar, AISTATS 2016; Li et al., JMLR 2018): all

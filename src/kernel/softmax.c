@@ -76,9 +76,11 @@ struct td__softmax {
     float *columns;      /* [panels, 48, stride], each panel sliced */
     float *panels;       /* [panels, stride, 48] */
     float *bias;         /* [panels * 48], units of log2, with the logarithm of the copies */
-    float *own_bias;     /* [panels * 48], the same for positives, without copies */
+    float *own_bias;     /* [panels * 48], the same for positives, without copies; or, for a row loss,
+                          * the copies */
     float *partial;      /* [groups, panels, 48, stride] gradients of the columns, each panel sliced */
     double *share;       /* [entries] w (1 + (e - stay) / Z) */
+    td__loss_entry *loss_entry; /* [entries] of row losses, or NULL */
     float *scratch;      /* [threads, scratch_floats] */
     size_t scratch_floats;
     group_sum sums[TD__REDUCTION_GROUPS];
@@ -91,6 +93,7 @@ typedef struct call {
     td__softmax_result *result;
     const td__kernels *kernels;
     uint32_t panels;     /* of this batch */
+    double copies;       /* of all columns; for a row loss */
     uint32_t group_rows; /* rows of a group, the last may have fewer */
     uint32_t groups;
 } call;
@@ -230,6 +233,18 @@ static float own_bias_of(const td__softmax_batch *batch, uint32_t column)
     return batch->own_bias == NULL ? 0.0f : (float)((double)batch->own_bias[column] * LOG2_E);
 }
 
+static void pack_bias(const call *c, uint32_t column, bool real)
+{
+    float *bias = &c->softmax->bias[column], *own = &c->softmax->own_bias[column];
+    if (c->batch->row_loss != NULL) {
+        *bias = 0.0f;
+        *own = real ? (float)copies_of(c->batch, column) : 0.0f;
+    } else {
+        *bias = real ? bias_of(c->batch, column) : PADDING_BIAS;
+        *own = real ? own_bias_of(c->batch, column) : 0.0f;
+    }
+}
+
 /* Column j of a panel, to both layouts. */
 static void pack_column(const call *c, uint32_t column, const float *vector, uint32_t dim)
 {
@@ -253,8 +268,7 @@ static void pack_block(void *state, uint64_t block, uint32_t worker)
     (void)worker;
     for (uint32_t k = first; k < end && k < first + PACK_COLUMNS; k++) {
         bool real = k < side->count; /* the last panel is filled up with zeros that weigh nothing */
-        c->softmax->bias[k] = real ? bias_of(c->batch, k) : PADDING_BIAS;
-        c->softmax->own_bias[k] = real ? own_bias_of(c->batch, k) : 0.0f;
+        pack_bias(c, k, real);
         pack_column(c, k, real ? vector_of(side, k, dim) : NULL, real ? dim : 0);
     }
 }
@@ -299,10 +313,17 @@ static float *cell(const strip *s, uint32_t i, uint32_t column)
     return s->weights + tile * TD__PANEL + column % TD__PANEL;
 }
 
+/* A unit of the scores: those of the softmax are in log2. */
+static double unit_of(const call *c)
+{
+    return c->batch->row_loss != NULL ? 1.0 : LN_2;
+}
+
 static void load_rows(const call *c, strip *s)
 {
     uint32_t stride = c->softmax->stride, dim = c->softmax->shape.dim;
-    float factor = (float)(LOG2_E / (double)c->batch->temperature);
+    double units = c->batch->row_loss != NULL ? 1.0 : LOG2_E;
+    float factor = (float)(units / (double)c->batch->temperature);
     memset(s->rows, 0, (size_t)s->height * stride * sizeof *s->rows);
     for (uint32_t i = 0; i < s->count; i++) {
         const float *row = vector_of(&c->batch->rows, s->begin + i, dim);
@@ -528,7 +549,7 @@ static void scale_rows(const call *c, strip *s)
 {
     uint32_t stride = c->softmax->stride;
     for (uint32_t i = 0; i < s->height; i++) {
-        float factor = i < s->count ? s->alpha[i] * (float)LN_2 : 0.0f;
+        float factor = i < s->count ? s->alpha[i] * (float)unit_of(c) : 0.0f;
         set_scaled(sliced_vector(s->scaled, i, s->height), factor, plain_vector(s->rows, i, stride),
                    stride);
     }
@@ -558,16 +579,13 @@ static double finish_row(const call *c, strip *s, uint32_t i)
     if (c->result->d_rows != NULL) {
         copy_out(c->result->d_rows + (size_t)(s->begin + i) * dim, d_row, dim);
     }
-    return LN_2 * (double)dot(vector, d_row, stride);
+    return unit_of(c) * (double)dot(vector, d_row, stride);
 }
 
 /* --- strips, groups, and their sum */
 
-static void run_strip(const call *c, strip *s, uint32_t group, bool first)
+static void weigh_strip(const call *c, strip *s, group_sum *sum)
 {
-    group_sum *sum = &c->softmax->sums[group];
-    float *partial = partial_of(c, group);
-    load_rows(c, s);
     anchor_at_positives(c, s);
     score_strip(c, s);
     if (overflows(s)) {
@@ -576,6 +594,56 @@ static void run_strip(const call *c, strip *s, uint32_t group, bool first)
         sum->repeated++;
     }
     for (uint32_t i = 0; i < s->count; i++) weigh_row(c, s, i, sum);
+}
+
+/* The other way: scores become slopes by the row loss. */
+static void lose_row(const call *c, const strip *s, uint32_t i, group_sum *group)
+{
+    const td__softmax_batch *batch = c->batch;
+    uint32_t row = s->begin + i, first = first_entry(batch, row);
+    td__loss_row scores = {
+        .scores = s->weights + (size_t)i * TD__PANEL,
+        .step = (size_t)s->height * TD__PANEL,
+        .panels = c->panels,
+        .counts = c->softmax->own_bias,
+        .count_sum = c->copies,
+        .column = batch->entry_column + first,
+        .weight = batch->entry_weight == NULL ? NULL : batch->entry_weight + first,
+        .weight_scale = batch->weight_scale,
+        .entries = first_entry(batch, row + 1) - first,
+        .entry = c->softmax->loss_entry + first,
+    };
+    double loss = td__row_loss_compute(batch->row_loss, &scores);
+    group->loss += loss;
+    if (!isfinite(loss) && row < group->bad_row) group->bad_row = row;
+    for (uint32_t e = 0; c->result->entry_loss != NULL && e < scores.entries; e++) {
+        double weight = scores.weight == NULL ? 1.0 : (double)scores.weight[e];
+        c->result->entry_loss[first + e] = (float)(weight * scores.entry[e].loss);
+    }
+}
+
+static void lose_strip(const call *c, strip *s, group_sum *sum)
+{
+    const td__softmax *softmax = c->softmax;
+    for (uint32_t p = 0; p < c->panels; p++) {
+        size_t first = (size_t)p * TD__PANEL;
+        c->kernels->score_panel(s->rows, s->height, softmax->panels + first * softmax->stride,
+                                softmax->stride, softmax->bias + first,
+                                s->weights + first * s->height);
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        lose_row(c, s, i, sum);
+        s->alpha[i] = 1.0f;
+    }
+}
+
+static void run_strip(const call *c, strip *s, uint32_t group, bool first)
+{
+    group_sum *sum = &c->softmax->sums[group];
+    float *partial = partial_of(c, group);
+    load_rows(c, s);
+    if (c->batch->row_loss != NULL) lose_strip(c, s, sum);
+    else weigh_strip(c, s, sum);
     scale_rows(c, s);
     gradients(c, s, partial, first);
     for (uint32_t i = 0; i < s->count; i++) sum->d_temperature -= finish_row(c, s, i);
@@ -641,6 +709,7 @@ td_status td__softmax_compute(td__softmax *softmax, const td__softmax_batch *bat
     c.panels = (uint32_t)td__panel_count(columns);
     c.group_rows = round_up((uint32_t)td__block_count(rows, TD__REDUCTION_GROUPS), TD__SOFTMAX_UNIT);
     c.groups = rows == 0 ? 0 : (uint32_t)td__block_count(rows, c.group_rows);
+    for (uint32_t k = 0; batch->row_loss != NULL && k < columns; k++) c.copies += copies_of(batch, k);
     result->loss = result->d_temperature = 0.0;
     result->repeated = 0;
     td__parallel_for(context, td__block_count((uint64_t)c.panels * TD__PANEL, PACK_COLUMNS), pack_block, &c);
@@ -690,6 +759,12 @@ done:
     return status;
 }
 
+td_status td__softmax_reserve_row_losses(td__softmax *softmax, td_error *err)
+{
+    return td__alloc(&softmax->loss_entry, softmax->context, softmax->shape.entries,
+                     sizeof *softmax->loss_entry, err);
+}
+
 void td__softmax_free(td__softmax *softmax)
 {
     if (softmax == NULL) return;
@@ -699,6 +774,7 @@ void td__softmax_free(td__softmax *softmax)
     td__free(softmax->context, softmax->own_bias);
     td__free(softmax->context, softmax->partial);
     td__free(softmax->context, softmax->share);
+    td__free(softmax->context, softmax->loss_entry);
     td__free(softmax->context, softmax->scratch);
     td__free(softmax->context, softmax);
 }

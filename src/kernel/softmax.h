@@ -29,6 +29,7 @@
 
 #include "base/context.h"
 #include "base/status.h"
+#include "kernel/row_loss.h"
 
 /* Workspace. One thread at a time; the context's threads share the work. */
 typedef struct td__softmax td__softmax;
@@ -56,6 +57,9 @@ typedef struct td__softmax_batch {
     const float *entry_weight;    /* [entries] or NULL: 1; of one sign within a row */
     double weight_scale;          /* of all weights: 1 for a sum, 1 / B for a mean */
     double partition_power;       /* 0 means 1 */
+    /* Another loss than the softmax, or NULL. Needs entry_column; copies 0 is fine, biases,
+     * remove_copies, ring_next, mask and partition_power are not for it. */
+    const td__row_loss *row_loss;
     bool remove_copies;
     /* Columns that are the same candidate without having been made one: next[k] is the next of column
      * k's ring, k itself if it is alone. The others of the ring leave the rows whose entry k is. For
@@ -78,6 +82,9 @@ typedef struct td__softmax_result {
 TD_MUST_CHECK td_status td__softmax_create(td__softmax **out, td_context *context,
                                            const td__softmax_shape *shape, td_error *err);
 void td__softmax_free(td__softmax *softmax);
+
+/* Make room for batches with a row loss: 32 bytes an entry. */
+TD_MUST_CHECK td_status td__softmax_reserve_row_losses(td__softmax *softmax, td_error *err);
 
 /* Bytes of workspace, up to a few kilobytes: 40 K d for columns, panels and partial gradients,
  * 512 K T for the strips of T threads, 8 for each entry. There is no U x K term. */

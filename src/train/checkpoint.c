@@ -5,6 +5,7 @@
  * The rest of a training depends on weights, best weights, optimizer states and the report. The order
  * of the rows and the streaming estimates are functions of seed and data. One walk over the weights
  * serves to save, to check before anything is changed, and to load. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -113,6 +114,29 @@ static td_optimizer *optimizer_at(td__trainer *t, uint32_t index, char name[TD__
     return td__step_optimizer(t->step, index);
 }
 
+static td_status save_temperature(td__trainer *t, td__container_writer *writer, td_error *err)
+{
+    const double *numbers = td__step_temperature(t->step)->numbers;
+    return td__container_add(writer, "temperature", TD__F64, TD__TEMPERATURE_NUMBERS, 0, numbers, err);
+}
+
+static td_status load_temperature(td__trainer *t, const td__container *file, td_error *err)
+{
+    td_status status = TD_OK;
+    const td__tensor *tensor;
+    td__temperature *temperature = td__step_temperature(t->step);
+    double numbers[TD__TEMPERATURE_NUMBERS];
+    TD_TRY(td__container_require(file, "temperature", TD__F64, TD__TEMPERATURE_NUMBERS, 0, &tensor, err));
+    memcpy(numbers, tensor->data, sizeof numbers);
+    for (uint32_t i = 0; i < TD__TEMPERATURE_NUMBERS; i++) {
+        TD_FAIL_IF(!isfinite(numbers[i]), err, ERR_CORRUPT, "number %u of the temperature is %g", i,
+                   numbers[i]);
+    }
+    memcpy(temperature->numbers, numbers, sizeof numbers);
+done:
+    return status;
+}
+
 static td_status save_optimizers(td__trainer *t, td__container_writer *writer, td_error *err)
 {
     td_status status = TD_OK;
@@ -174,6 +198,7 @@ td_status td__trainer_save(td__trainer *t, td_error *err)
     TD_TRY(td__container_add(writer, "report/figures", TD__F64, REPORT_FIGURES, 0, saved.figures, err));
     TD_TRY(walk(t, &(visitor){.visit = add_piece, .file = writer}, err));
     TD_TRY(save_optimizers(t, writer, err));
+    TD_TRY(save_temperature(t, writer, err));
     TD_TRY(td__container_commit(writer, t->options.checkpoint, err));
 done:
     td__container_writer_free(writer);
@@ -275,6 +300,7 @@ static td_status resume_from(td__trainer *t, td__container *file, td_error *err)
     td_status status = TD_OK;
     TD_TRY(check_same(t, file, err));
     TD_TRY(load_optimizers(t, file, err));
+    TD_TRY(load_temperature(t, file, err));
     TD_TRY(load_report(t, file, err));
     TD_TRY(walk(t, &(visitor){.visit = load_piece, .file = file}, err));
     td__snapshot_take(t->good, t->model);

@@ -188,6 +188,16 @@ static void move_row(const step_job *job, uint64_t row, const float *gradient)
                 gradient);
 }
 
+/* The gradient of 1/2 l2 |w|^2 on top, in `sum`. */
+static const float *with_l2(const step_job *job, uint64_t row, const float *gradient, float *sum)
+{
+    const td_optimizer *optimizer = job->optimizer;
+    const float l2 = optimizer->options.l2, *w = job->weights + row * optimizer->dim;
+    if (l2 == 0.0f) return gradient;
+    for (uint32_t k = 0; k < optimizer->dim; k++) sum[k] = gradient[k] + l2 * w[k];
+    return sum;
+}
+
 static void step_block(void *state, uint64_t block, uint32_t worker)
 {
     const step_job *job = state;
@@ -199,11 +209,13 @@ static void step_block(void *state, uint64_t block, uint32_t worker)
     if (end > job->count) end = job->count;
     for (uint64_t i = start; i < end; i++) {
         if (job->all) {
-            move_row(job, i, job->gradient + i * optimizer->dim);
+            const float *gradient = job->gradient + i * optimizer->dim;
+            move_row(job, i, with_l2(job, i, gradient, sum));
             continue;
         }
         if (i + PREFETCH_ROWS < end) prefetch_row(job, groups->row[i + PREFETCH_ROWS]);
-        move_row(job, groups->row[i], group_gradient(job, i, sum));
+        const float *gradient = group_gradient(job, i, sum);
+        move_row(job, groups->row[i], with_l2(job, groups->row[i], gradient, sum));
     }
 }
 

@@ -28,6 +28,8 @@
                        "Adam: decay of the mean of gradients"),                                    \
         TD__OPTION_F32(type, at beta2, "beta2", "0.999", 0, 0.999999, "B",                         \
                        "Adam: decay of the mean of their squares"),                                \
+        TD__OPTION_F32(type, at l2, "l2", "0", 0, 1e6, "L",                                        \
+                       "L2 regularisation: adds L times the weights to the gradients of moved rows"), \
         TD__OPTION_CHOICE(type, at schedule, "schedule", "constant",                               \
                           "constant|exponential|cosine|linear|inverse-time",                       \
                           "how the learning rate changes over the steps"),                         \

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "model/model.h"
+#include "train/dropout.h"
 #include "train/optimizer.h"
 #include "train/step_loss.h"
 #include "base/poison.h"
@@ -21,6 +22,9 @@ struct td__step {
     td_context *context;
     step_side query, candidate;
     td__step_loss *loss;
+    td__temperature temperature;
+    td__dropout dropout;
+    float *dropped; /* [queries of the shape, width] vectors with zeros, or NULL: no dropout */
     uint32_t optimizer_count;
     td_optimizer **optimizers; /* [optimizer_count] in the order of td__model_parameter */
 };
@@ -79,6 +83,13 @@ td_status td__step_create(td__step **out, td_model *model, const td_train_option
     uint32_t rows_max = shape->queries > shape->candidates ? shape->queries : shape->candidates;
     TD_TRY(td__alloc_zero(&step, model->context, 1, sizeof *step, err));
     step->context = model->context;
+    TD_TRY(td__temperature_check(options->loss.temperature, &options->temperature, err));
+    td__temperature_init(&step->temperature, options->loss.temperature, &options->temperature);
+    step->dropout = (td__dropout){.rate = options->dropout, .seed = options->seed};
+    if (options->dropout > 0.0f) {
+        TD_TRY(td__alloc(&step->dropped, step->context, shape->queries,
+                         td__tower_width(&model->query_tower) * sizeof(float), err));
+    }
     TD_TRY(create_side(&step->query, step->context, &model->query_tower, shape->queries, err));
     TD_TRY(create_side(&step->candidate, step->context, &model->candidate_tower, shape->candidates,
                        err));
@@ -100,6 +111,7 @@ void td__step_free(td__step *step)
     }
     td__free(step->context, step->optimizers);
     td__step_loss_free(step->loss);
+    td__free(step->context, step->dropped);
     clear_side(&step->query, step->context);
     clear_side(&step->candidate, step->context);
     td__free(step->context, step);
@@ -131,6 +143,33 @@ static const float *forward(const td__step *step, step_side *side, const td__dis
     return td__tower_forward(side->tower, step->context, side->pass, distinct->rows, distinct->count);
 }
 
+td__temperature *td__step_temperature(td__step *step)
+{
+    return &step->temperature;
+}
+
+/* The loss, with the queries' vectors as they are or with zeros in them. */
+static td_status compute_loss(td__step *step, const td__batch *batch, td__step_vectors *vectors,
+                              double *loss, td_error *err)
+{
+    td_status status = TD_OK;
+    uint64_t number = td__optimizer_steps(step->optimizers[0]);
+    uint32_t width = td__tower_width(step->query.tower);
+    float *d_query = vectors->d_query;
+    if (step->dropped != NULL) {
+        td__dropout_apply(&step->dropout, number, &batch->queries, width, vectors->query, step->dropped);
+        vectors->query = step->dropped;
+    }
+    td__step_loss_set_temperature(step->loss, td__temperature_value(&step->temperature));
+    TD_TRY(td__step_loss_compute(step->loss, batch, vectors, loss, err));
+    if (step->dropped != NULL) {
+        td__dropout_apply(&step->dropout, number, &batch->queries, width, d_query, d_query);
+    }
+    td__temperature_step(&step->temperature, td__step_loss_d_temperature(step->loss));
+done:
+    return status;
+}
+
 td_status td__step_run(td__step *step, const td__batch *batch, double learning_rate, double *loss,
                        td_error *err)
 {
@@ -139,7 +178,7 @@ td_status td__step_run(td__step *step, const td__batch *batch, double learning_r
                                 .candidate = forward(step, &step->candidate, &batch->candidates),
                                 .d_query = step->query.d_vectors,
                                 .d_candidate = step->candidate.d_vectors};
-    TD_TRY(td__step_loss_compute(step->loss, batch, &vectors, loss, err));
+    TD_TRY(compute_loss(step, batch, &vectors, loss, err));
     TD_TRY(update(step, &step->query, learning_rate, err));
     TD_TRY(update(step, &step->candidate, learning_rate, err));
 done:

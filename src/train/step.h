@@ -7,6 +7,7 @@
 #define TD_TRAIN_STEP_H
 
 #include "train/batches.h"
+#include "train/temperature.h"
 
 /* Everything a step needs, allocated once: O(batch * width) floats and the optimizers' states.
  * One thread at a time; the context's threads share the work. */
@@ -22,6 +23,9 @@ void td__step_free(td__step *step);
  * whatever the reduction. NUMERIC if it is not finite; the weights are then as before. */
 TD_MUST_CHECK td_status td__step_run(td__step *step, const td__batch *batch, double learning_rate,
                                      double *loss, td_error *err);
+
+/* The temperature as it is now; may be set, for a training gone on with. */
+td__temperature *td__step_temperature(td__step *step);
 
 /* Optimizer of parameter `index` of the model (td__model_parameter). */
 td_optimizer *td__step_optimizer(td__step *step, uint32_t index);

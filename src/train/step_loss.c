@@ -33,6 +33,8 @@ struct td__step_loss {
     td_context *context;
     td_retrieval_options options;
     double partition_power;
+    td__row_loss row_loss; /* another loss than the softmax */
+    double d_temperature;
     uint32_t heads, dim;
     td__softmax *softmax; /* owned; NULL: the options need the task */
     grouped grouped;
@@ -49,6 +51,9 @@ static td_status create_softmax(td__step_loss *loss, const td__batch_shape *batc
     grouped *g = &loss->grouped;
     td__softmax_shape shape = {batch->queries, batch->candidates, batch->interactions, loss->dim};
     TD_TRY(td__softmax_create(&loss->softmax, context, &shape, err));
+    if (loss->row_loss.kind != TD_LOSS_SOFTMAX) {
+        TD_TRY(td__softmax_reserve_row_losses(loss->softmax, err));
+    }
     TD_TRY(td__alloc(&g->offset, context, (uint64_t)batch->queries + 2, sizeof *g->offset, err));
     TD_TRY(td__alloc(&g->column, context, batch->interactions, sizeof *g->column, err));
     TD_TRY(td__alloc(&g->weight, context, batch->interactions, sizeof *g->weight, err));
@@ -82,6 +87,9 @@ static td_status check_task(const td_train_options *options, td_error *err)
     TD_FAIL_IF(td__negatives_needed(options), err, ERR_ARGUMENT,
                "several heads, hard-negatives and label-smoothing work with negatives batch and "
                "without memory-batches");
+    TD_FAIL_IF(options->kind != TD_LOSS_SOFTMAX || options->temperature.learned, err, ERR_ARGUMENT,
+               "several heads, hard-negatives and label-smoothing work with loss softmax and without "
+               "learn-temperature");
     TD_FAIL_IF(options->partition_power != 1.0f, err, ERR_ARGUMENT,
                "partition-power works without several heads, hard-negatives and label-smoothing");
 done:
@@ -98,6 +106,9 @@ td_status td__step_loss_create(td__step_loss **out, td_context *context,
     *loss = (td__step_loss){.context = context,
                             .options = options->loss,
                             .partition_power = (double)options->partition_power,
+                            .row_loss = {.kind = options->kind,
+                                         .margin = options->margin,
+                                         .negative_weight = options->negative_weight},
                             .heads = shape->heads,
                             .dim = shape->dim};
     if (td__fused_serves(shape->heads, &options->loss)) {
@@ -182,6 +193,7 @@ static td_status compute_distinct(td__step_loss *loss, const td__batch *batch,
         .entry_weight = g->weight,
         .weight_scale = scale_of(loss, batch),
         .partition_power = loss->partition_power,
+        .row_loss = loss->row_loss.kind == TD_LOSS_SOFTMAX ? NULL : &loss->row_loss,
         .remove_copies = loss->options.remove_accidental_hits,
     };
     td__softmax_result sums = {.d_rows = vectors->d_query, .d_columns = vectors->d_candidate};
@@ -250,6 +262,17 @@ td_status td__step_loss_compute(td__step_loss *loss, const td__batch *batch,
     TD_FAIL_IF(!isfinite(result.loss) || !isfinite(result.d_temperature), err, ERR_NUMERIC,
                "the loss is %g and its slope %g", result.loss, result.d_temperature);
     *sum = result.loss / scale_of(loss, batch);
+    loss->d_temperature = result.d_temperature;
 done:
     return status;
+}
+
+void td__step_loss_set_temperature(td__step_loss *loss, float temperature)
+{
+    loss->options.temperature = temperature;
+}
+
+double td__step_loss_d_temperature(const td__step_loss *loss)
+{
+    return loss->d_temperature;
 }

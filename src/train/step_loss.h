@@ -32,6 +32,12 @@ typedef struct td__step_vectors {
     float *d_candidate;
 } td__step_vectors;
 
+/* The temperature of the next batches, in place of that of the options: for learning it. */
+void td__step_loss_set_temperature(td__step_loss *loss, float temperature);
+
+/* Slope of the last loss. */
+double td__step_loss_d_temperature(const td__step_loss *loss);
+
 /* `sum` receives the sum of weight * loss over the interactions, whatever the reduction; gradients are
  * those of the reduced loss. NUMERIC if it is not finite. */
 TD_MUST_CHECK td_status td__step_loss_compute(td__step_loss *loss, const td__batch *batch,

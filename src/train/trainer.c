@@ -100,6 +100,7 @@ static void count_epoch(td__trainer *t, td__epoch *epoch)
     report->epochs = epoch->epoch;
     report->seconds += td__seconds() - t->epoch_started;
     report->last_loss = epoch->loss;
+    report->temperature = (double)td__temperature_value(td__step_temperature(t->step));
     if (epoch->epoch == 1) report->first_loss = epoch->loss;
     epoch->best = epoch->validated && is_best(t, epoch->monitor);
     if (epoch->best) {

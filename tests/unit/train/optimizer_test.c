@@ -237,6 +237,51 @@ static void duplicates_are_summed_in_the_order_given(void **state)
 
 /* --- refusals */
 
+/* Without a gradient SGD multiplies the rows that move with 1 - rate * l2, and no others. */
+static void l2_draws_moved_rows_to_zero(void **state)
+{
+    (void)state;
+    td_error err;
+    td_context *context = test_context(1);
+    td_optimizer_options options = with(TD_OPTIMIZER_SGD, 0.0f);
+    td_optimizer *optimizer;
+    float weights[8] = {1, -2, 3, -4, 5, -6, 7, -8};
+    const float zeros[8] = {0};
+    const uint32_t touched[] = {2, 0, 2};
+    options.l2 = 0.5f;
+    assert_ok(td_optimizer_create(&optimizer, context, 4, 2, &options, &err));
+    assert_ok(td_optimizer_step(optimizer, weights, touched, 3, zeros, 0.1, &err));
+    const double once[8] = {0.95, -1.9, 3, -4, 4.75, -5.7, 7, -8};
+    for (uint32_t i = 0; i < 8; i++) assert_close((double)weights[i], once[i], 1e-6, 0);
+    assert_ok(td_optimizer_step(optimizer, weights, NULL, 4, zeros, 0.1, &err));
+    for (uint32_t i = 0; i < 8; i++) assert_close((double)weights[i], 0.95 * once[i], 1e-6, 0);
+    td_optimizer_free(optimizer);
+    td_context_free(context);
+}
+
+/* With a gradient it is the gradient plus l2 times the weight, for every kind. */
+static void l2_is_added_to_the_gradient(void **state)
+{
+    (void)state;
+    td_error err;
+    td_context *context = test_context(1);
+    for (uint32_t i = 0; i < KINDS; i++) {
+        td_optimizer_options options = with(kinds[i], 0.0f);
+        td_optimizer *with_l2, *without;
+        float a[4] = {1, -2, 3, -4}, b[4] = {1, -2, 3, -4}, gradient[4] = {0.5f, 1, -1, 2}, sum[4];
+        assert_ok(td_optimizer_create(&without, context, 2, 2, &options, &err));
+        options.l2 = 0.25f;
+        assert_ok(td_optimizer_create(&with_l2, context, 2, 2, &options, &err));
+        for (uint32_t k = 0; k < 4; k++) sum[k] = gradient[k] + 0.25f * b[k];
+        assert_ok(td_optimizer_step(with_l2, a, NULL, 2, gradient, 0.1, &err));
+        assert_ok(td_optimizer_step(without, b, NULL, 2, sum, 0.1, &err));
+        assert_memory_equal(a, b, sizeof a);
+        td_optimizer_free(with_l2);
+        td_optimizer_free(without);
+    }
+    td_context_free(context);
+}
+
 static void bad_steps_change_nothing(void **state)
 {
     (void)state;
@@ -435,6 +480,8 @@ int main(void)
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(all_rows_by_name_or_by_null_are_the_same),
         cmocka_unit_test(duplicates_are_summed_in_the_order_given),
+        cmocka_unit_test(l2_draws_moved_rows_to_zero),
+        cmocka_unit_test(l2_is_added_to_the_gradient),
         cmocka_unit_test(bad_steps_change_nothing),
         cmocka_unit_test(bad_shapes_and_options_are_refused),
         cmocka_unit_test(survives_every_failed_allocation),

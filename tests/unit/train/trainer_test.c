@@ -341,6 +341,30 @@ static void a_resumed_training_has_the_bits_of_one_without_a_stop(void **state)
     tear_down(&f);
 }
 
+/* Draws, whole queries, dropout and the temperature go on where they were. */
+static void negatives_dropout_and_temperature_resume(void **state)
+{
+    (void)state;
+    fixture f;
+    set_up(&f, 2);
+    f.options.optimizer.optimizer = TD_OPTIMIZER_ADAM_LAZY;
+    f.options.optimizer.learning_rate = 0.01f;
+    f.options.loss.temperature = 0.5f;
+    f.options.temperature.learned = true;
+    f.options.dropout = 0.2f;
+    f.options.negatives.count = 30;
+    for (int kind = TD_NEGATIVES_BATCH; kind <= TD_NEGATIVES_ALL; kind++) {
+        f.options.negatives.kind = kind;
+        f.options.negatives.memory = kind == TD_NEGATIVES_ALL ? 0 : 2;
+        f.options.group = kind % 2 == 0 ? TD_GROUP_ROWS : TD_GROUP_QUERIES;
+        f.options.batch_size = f.options.group == TD_GROUP_QUERIES ? 8 : 64;
+        check_resume(&f, false);
+    }
+    f.options.kind = TD_LOSS_CCL;
+    check_resume(&f, false);
+    tear_down(&f);
+}
+
 static void a_finished_training_resumes_to_its_end(void **state)
 {
     (void)state;
@@ -645,6 +669,7 @@ int main(void)
         cmocka_unit_test(the_hook_sees_every_epoch),
         cmocka_unit_test(a_cancelled_training_is_as_after_the_last_step),
         cmocka_unit_test(a_resumed_training_has_the_bits_of_one_without_a_stop),
+        cmocka_unit_test(negatives_dropout_and_temperature_resume),
         cmocka_unit_test(a_finished_training_resumes_to_its_end),
         cmocka_unit_test(a_checkpoint_of_another_training_is_refused),
         cmocka_unit_test(the_planned_length_counts_if_the_learning_rate_follows_it),

@@ -1,0 +1,119 @@
+/* recipe.c -- settings that tandem train chooses by itself.
+ *
+ * In: the size of the data and the flags that were given. Out: options for what was not given. */
+#include "recipe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "args.h"
+#include "output.h"
+
+static const double VALIDATION_FRACTION = 0.1;
+enum { VALIDATION_ROWS = 1000 }; /* fewer training rows leave no validation part worth the name */
+
+static const td_option rows[] = {
+    TD__OPTION_CHOICE(cli_recipe, kind, "recipe", "auto", "auto|plain",
+                      "auto: settings by the size of the data where no flag is given; plain: the "
+                      "defaults as listed here"),
+    TD__OPTION_F64(cli_recipe, validation_fraction, "validation-fraction", "0", 0, 0.9, "SHARE",
+                   "share of the training part to watch; training then can stop early and keep the "
+                   "best epoch (recipe auto: 0.1)"),
+    TD__OPTION_BOOL(cli_recipe, refit, "refit", "true",
+                    "recipe auto: train anew on training and validation part together, for as many "
+                    "epochs as were best; not with --checkpoint"),
+};
+
+const td_option_table *cli_recipe_option_table(void)
+{
+    static const td_option_table table = TD__OPTION_TABLE("recipe", cli_recipe, rows);
+    return &table;
+}
+
+static bool is_given(const cli_call *call, const char *name)
+{
+    return cli_given_texts(call, name, NULL, 0) > 0;
+}
+
+td_status cli_recipe_hold_out(const cli_recipe *recipe, const cli_call *call, const cli_data *data,
+                              cli_parts *parts, td_error *err)
+{
+    double fraction = recipe->validation_fraction;
+    bool enough = td_dataset_rows(parts->train).count >= VALIDATION_ROWS;
+    bool wanted = recipe->kind == CLI_RECIPE_AUTO && !is_given(call, "validation-fraction");
+    if (wanted && enough) fraction = VALIDATION_FRACTION;
+    return fraction > 0.0 ? cli_parts_hold_validation(parts, call, data, fraction, err) : TD_OK;
+}
+
+/* Take from `chosen` what no flag has set. */
+static td_status take(const cli_call *call, const td_option_table *table, const void *chosen,
+                      void *options, td_error *err)
+{
+    td_status status = TD_OK;
+    char text[256];
+    for (uint32_t i = 0; i < table->count; i++) {
+        const td_option *row = &table->rows[i];
+        if (row->type == TD_OPTION_TEXT || is_given(call, row->name)) continue;
+        TD_TRY(td_options_get(table, chosen, row->name, text, sizeof text, err));
+        TD_TRY(td_options_set(table, options, row->name, text, err));
+    }
+done:
+    return status;
+}
+
+static const char *negatives_of(const td_train_options *train)
+{
+    switch (train->negatives.kind) {
+    case TD_NEGATIVES_BATCH:
+        return "the rest of the batch";
+    case TD_NEGATIVES_SAMPLED:
+        return "drawn candidates";
+    case TD_NEGATIVES_MIXED:
+        return "the rest of the batch and drawn candidates";
+    case TD_NEGATIVES_ALL:
+        return "every candidate";
+    }
+    return "";
+}
+
+static void print_choice(const td_data_size *size, const td_model_options *model,
+                         const td_train_options *train)
+{
+    bool cosine = model->similarity == TD_SIMILARITY_COSINE;
+    fprintf(stderr, "recipe auto: measured against %s, since %s x ", negatives_of(train),
+            cli_count(size->queries));
+    fprintf(stderr, "%s scores are %s for an epoch; ", cli_count(size->candidates),
+            train->negatives.kind == TD_NEGATIVES_ALL ? "few" : "many");
+    fprintf(stderr, "%s over temperature %g, since a query has %.2f%% of the candidates; "
+                    "up to %u epochs\n",
+            cosine ? "cosine" : "dot product", (double)train->loss.temperature,
+            100.0 * (double)size->rows / ((double)size->queries * (double)size->candidates),
+            train->epochs);
+}
+
+/* A batch size was given in rows, unless it was said that it is in queries. */
+static void respect_batch_size(const cli_call *call, td_train_options *chosen)
+{
+    if (!is_given(call, "batch-size") || is_given(call, "group")) return;
+    chosen->group = TD_GROUP_ROWS;
+    if (chosen->negatives.kind == TD_NEGATIVES_ALL) chosen->negatives.kind = TD_NEGATIVES_MIXED;
+}
+
+td_status cli_recipe_choose(const cli_recipe *recipe, const cli_call *call, const cli_parts *parts,
+                            td_model_options *model, td_train_options *train, td_error *err)
+{
+    td_status status = TD_OK;
+    td_data_size size = {.rows = td_dataset_rows(parts->train).count,
+                         .queries = td_vocab_count(td_dataset_queries(parts->train)),
+                         .candidates = td_vocab_count(td_dataset_candidates(parts->train))};
+    td_model_options chosen_model = *model;
+    td_train_options chosen_train = *train;
+    if (recipe->kind != CLI_RECIPE_AUTO) return TD_OK;
+    td_train_recommend(&size, &chosen_model, &chosen_train);
+    respect_batch_size(call, &chosen_train);
+    TD_TRY(take(call, td_model_option_table(), &chosen_model, model, err));
+    TD_TRY(take(call, td_train_option_table(), &chosen_train, train, err));
+    if (!call->common->quiet) print_choice(&size, model, train);
+done:
+    return status;
+}
