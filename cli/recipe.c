@@ -79,24 +79,18 @@ static const char *negatives_of(const td_train_options *train)
 static void print_choice(const td_data_size *size, const td_model_options *model,
                          const td_train_options *train)
 {
-    bool cosine = model->similarity == TD_SIMILARITY_COSINE;
-    fprintf(stderr, "recipe auto: measured against %s, since %s x ", negatives_of(train),
-            cli_count(size->queries));
-    fprintf(stderr, "%s scores are %s for an epoch; ", cli_count(size->candidates),
-            train->negatives.kind == TD_NEGATIVES_ALL ? "few" : "many");
-    fprintf(stderr, "%s over temperature %g, since a query has %.2f%% of the candidates; "
-                    "up to %u epochs\n",
-            cosine ? "cosine" : "dot product", (double)train->loss.temperature,
-            100.0 * (double)size->rows / ((double)size->queries * (double)size->candidates),
-            train->epochs);
+    double share = (double)size->rows / ((double)size->queries * (double)size->candidates);
+    fprintf(stderr, "recipe auto: %s queries with %.2g%% of ", cli_count(size->queries), 100.0 * share);
+    fprintf(stderr, "%s candidates: %s, temperature %g, measured against %s, up to %u epochs\n",
+            cli_count(size->candidates),
+            model->similarity == TD_SIMILARITY_COSINE ? "cosine" : "dot product",
+            (double)train->loss.temperature, negatives_of(train), train->epochs);
 }
 
 /* A batch size was given in rows, unless it was said that it is in queries. */
 static void respect_batch_size(const cli_call *call, td_train_options *chosen)
 {
-    if (!is_given(call, "batch-size") || is_given(call, "group")) return;
-    chosen->group = TD_GROUP_ROWS;
-    if (chosen->negatives.kind == TD_NEGATIVES_ALL) chosen->negatives.kind = TD_NEGATIVES_MIXED;
+    if (is_given(call, "batch-size") && !is_given(call, "group")) chosen->group = TD_GROUP_ROWS;
 }
 
 td_status cli_recipe_choose(const cli_recipe *recipe, const cli_call *call, const cli_parts *parts,
