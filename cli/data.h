@@ -30,8 +30,8 @@ typedef struct cli_parts {
     td_read_report report;  /* of the training files */
 } cli_parts;
 
-/* Read files [count] and cut them. `split_serves`: the flags of the split are wanted, for a validation part
- * if not for this. Undo with cli_parts_free, also after a failure. */
+/* Read files [count] and cut them. `split_serves`: the flags of the split are wanted, for a
+ * validation part if not for this. Undo with cli_parts_free, also after a failure. */
 TD_MUST_CHECK td_status cli_parts_read(cli_parts *parts, const cli_call *call,
                                        const cli_data *data, const char *const *files,
                                        uint32_t count, bool split_serves, td_error *err);

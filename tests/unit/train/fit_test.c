@@ -153,7 +153,7 @@ static void lists_get_more_of_their_taste(void **state)
             double own = 0.0, others = 0.0;
             uint32_t known = td_vocab_count(td_model_candidates(f.model));
             for (uint32_t c = 0; c < known; c++) {
-                uint32_t number = (uint32_t)atoi(td_vocab_id(td_model_candidates(f.model), c) + 1);
+                uint32_t number = (uint32_t)strtoul(td_vocab_id(td_model_candidates(f.model), c) + 1, NULL, 10);
                 double s = score(&f, fitted + q * DIM, c);
                 if (number % 4 == q + 1) own += s / 20;
                 else others += s / 60;
