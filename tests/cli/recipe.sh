@@ -1,5 +1,5 @@
-# Settings are chosen by the size of the data, flags win, early stopping is followed by a training on
-# all rows.
+# Settings are chosen by the size of the data, flags win, and after early stopping a training on all
+# rows follows.
 set -e
 tandem train "$DATA/ratings.csv" --split random --epochs 3 -o m --json >r.json 2>err
 grep -q '^recipe auto: 610 queries .*dot product' err
