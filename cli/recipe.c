@@ -79,11 +79,11 @@ static const char *negatives_of(const td_train_options *train)
 static void print_choice(const td_data_size *size, const td_model_options *model,
                          const td_train_options *train)
 {
-    double share = (double)size->rows / ((double)size->queries * (double)size->candidates);
-    fprintf(stderr, "recipe auto: %s queries with %.2g%% of ", cli_count(size->queries),
-            100.0 * share);
-    fprintf(stderr, "%s candidates: %s, temperature %g, measured against %s, up to %u epochs\n",
-            cli_count(size->candidates),
+    double rows_each = (double)size->rows / (double)size->candidates;
+    fprintf(stderr, "recipe auto: %s queries, ", cli_count(size->queries));
+    fprintf(stderr, "%s candidates with %.2g rows each: %s, temperature %g, measured against %s, "
+                    "up to %u epochs\n",
+            cli_count(size->candidates), rows_each,
             model->similarity == TD_SIMILARITY_COSINE ? "cosine" : "dot product",
             (double)train->loss.temperature, negatives_of(train), train->epochs);
 }

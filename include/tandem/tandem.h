@@ -825,9 +825,10 @@ TD_API const td_option_table *td_train_option_table(void);
 TD_API void td_train_options_init(td_train_options *options);
 
 /* Settings for data of which only the size is known (docs/quality.md has what they reach). Small ones, up
- * to 3e8 pairs of a query and a candidate: dot product, Adagrad, the negatives of the batch. Large ones:
- * cosine similarity with a temperature, Adam, whole queries against the batch and drawn candidates. Both
- * with epochs enough for early stopping on a validation part. Sets the fields of these choices and leaves
+ * to 3e8 pairs of a query and a candidate, with few rows a candidate: dot product, Adagrad, the negatives
+ * of the batch. Small ones with 20 rows a candidate or more: cosine similarity with a temperature, Adam,
+ * whole queries against every candidate. Large ones: the same, but against the batch and drawn candidates.
+ * All with epochs enough for early stopping on a validation part. Sets the fields of these choices and leaves
  * all others; options that only negatives of the batch serve (several heads, hard_negatives,
  * label_smoothing, streaming estimates) get the settings of small data. Pure. */
 typedef struct td_data_size {

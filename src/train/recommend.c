@@ -10,6 +10,10 @@
  * next 1e9. */
 static const double SMALL_PAIRS = 3e8;
 
+/* Rows of a candidate from which on a small data set is dense: the last that was tried has 7, the next
+ * 43. */
+static const double DENSE_ROWS = 20.0;
+
 /* Options of the caller that work with the negatives of the batch alone. */
 static bool needs_batch(const td_model_options *model, const td_train_options *options)
 {
@@ -36,6 +40,26 @@ static void recommend_small(td_model_options *model, td_train_options *options)
     options->patience = 4;
 }
 
+/* Enough rows for every candidate: directions, against all candidates at once, which costs little. */
+static void recommend_dense(const td_data_size *size, td_model_options *model,
+                            td_train_options *options)
+{
+    uint32_t batch = size->queries / 32;
+    model->similarity = TD_SIMILARITY_COSINE;
+    model->initializer = TD_INIT_NORMAL;
+    model->init_scale = 0.1f;
+    options->loss.temperature = 0.2f;
+    options->loss.reduction = TD_REDUCTION_MEAN;
+    options->optimizer.optimizer = TD_OPTIMIZER_ADAM_LAZY;
+    options->optimizer.learning_rate = 0.01f;
+    options->group = TD_GROUP_QUERIES;
+    options->batch_size = batch < 16 ? 16 : batch > 128 ? 128 : batch;
+    options->negatives.kind = TD_NEGATIVES_ALL;
+    options->epochs = 100;
+    options->validate_every = 2;
+    options->patience = 8;
+}
+
 /* Many candidates, of which a query has taken next to none: directions and a low temperature, against as
  * many negatives as time allows. */
 static void recommend_large(td_model_options *model, td_train_options *options)
@@ -59,7 +83,9 @@ static void recommend_large(td_model_options *model, td_train_options *options)
 void td_train_recommend(const td_data_size *size, td_model_options *model, td_train_options *options)
 {
     bool small = (double)size->queries * (double)size->candidates <= SMALL_PAIRS;
+    bool dense = (double)size->rows >= DENSE_ROWS * (double)size->candidates;
     options->kind = TD_LOSS_SOFTMAX;
-    if (small || needs_batch(model, options)) recommend_small(model, options);
+    if (needs_batch(model, options) || (small && !dense)) recommend_small(model, options);
+    else if (small) recommend_dense(size, model, options);
     else recommend_large(model, options);
 }

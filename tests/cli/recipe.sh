@@ -2,7 +2,7 @@
 # rows follows.
 set -e
 tandem train "$DATA/ratings.csv" --split random --epochs 3 -o m --json >r.json 2>err
-grep -q '^recipe auto: 610 queries .*dot product' err
+grep -q '^recipe auto: 610 queries, .*dot product' err
 grep -q '^trained again on all ' err
 jq -e '.train.best_epoch >= 1 and .train.epochs <= 3' r.json >/dev/null
 jq -e '.evaluation | .model.at[-1].ndcg > .popularity.at[-1].ndcg' r.json >/dev/null

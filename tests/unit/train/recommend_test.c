@@ -20,6 +20,9 @@ static void the_size_decides(void **state)
     recommend((td_data_size){100000, 610, 9724}, &model, &train);
     assert_int_equal(model.similarity, TD_SIMILARITY_DOT);
     assert_int_equal(train.negatives.kind, TD_NEGATIVES_BATCH);
+    recommend((td_data_size){1000209, 6040, 3706}, &model, &train);
+    assert_int_equal(train.negatives.kind, TD_NEGATIVES_ALL);
+    assert_int_equal(train.batch_size, 128);
     recommend((td_data_size){810128, 29858, 40981}, &model, &train);
     assert_int_equal(model.similarity, TD_SIMILARITY_COSINE);
     assert_int_equal(train.negatives.kind, TD_NEGATIVES_MIXED);
@@ -71,7 +74,7 @@ static void other_options_stay(void **state)
     assert_int_equal(train.seed, 99);
 }
 
-/* Both kinds of settings beat the list of the most popular. */
+/* All kinds of settings beat the list of the most popular. */
 static void they_beat_popularity(void **state)
 {
     (void)state;
@@ -82,8 +85,8 @@ static void they_beat_popularity(void **state)
     td_metrics popular;
     tiny_split(&kept, &held_out, whole, 0.2);
     assert_ok(td_evaluate_popularity(&popular, context, kept, held_out, NULL, NULL, &err));
-    const td_data_size sizes[] = {{2400, 100, 200}, {2400, 100000, 100000}};
-    for (uint32_t i = 0; i < 2; i++) {
+    const td_data_size sizes[] = {{2400, 100, 200}, {24000, 100, 200}, {2400, 100000, 100000}};
+    for (uint32_t i = 0; i < 3; i++) {
         td_model *trained;
         td_model_options model;
         td_train_options train;
