@@ -131,7 +131,8 @@ static void prepare(running_case *run, td_context *context)
 {
     const bench_case *what = run->what;
     td_error err;
-    run->shape = (td__softmax_shape){what->size, what->size, what->size, what->dim};
+    run->shape = (td__softmax_shape){
+        .rows = what->size, .columns = what->size, .entries = what->size, .dim = what->dim};
     if (what->users > 0) draw_batch(run, context);
     run->rows = random_vectors(context, run->shape.rows, what->dim, 1);
     run->columns = random_vectors(context, run->shape.columns, what->dim, 2);

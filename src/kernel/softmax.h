@@ -22,7 +22,17 @@
  * `partition_power` p: loss = weight * (p ln Z - a). 1 is the softmax; more is the bilateral softmax loss
  * of Wu et al., ICDE 2024 (arXiv 2312.12882), with p = tau_1 / tau_2 of the paper.
  *
- * How it works: docs/speed.md, softmax.c. The cost is 3 products of U x K x d and one exp a score.
+ * Heads. A row may have several vectors; its score of a column is then the largest of theirs, plus the
+ * bias, and the gradient goes to the vector that gave it (of equal ones the first).
+ *
+ * Hard negatives. Of an entry's negatives, copy by copy, the best `hard_negatives` stay; of equal scores
+ * the lower column's. The other columns leave.
+ *
+ * Label smoothing e. With N what stays of the columns, copy by copy, and S their scores,
+ *     loss = weight * (p ln Z - (1 - e) a - e (sum of S) / N).
+ *
+ * How it works: docs/speed.md, softmax.c. The cost is 3 products of U x K x d and one exp a score; with
+ * heads 3 of H x U x K x d; smoothing, heads and hard negatives pass over the scores once more.
  * Same bits for any number of threads, and for all kernel sets. */
 #ifndef TD_KERNEL_SOFTMAX_H
 #define TD_KERNEL_SOFTMAX_H
@@ -37,11 +47,14 @@ typedef struct td__softmax td__softmax;
 /* The largest batch that will come. */
 typedef struct td__softmax_shape {
     uint32_t rows, columns, entries, dim;
+    uint32_t heads;          /* 0 means 1 */
+    uint32_t hard_negatives; /* 0: all negatives stay */
 } td__softmax_shape;
 
-/* Vectors as they lie in memory: vector i is data[i], or data[index[i]] of a table. */
+/* Vectors as they lie in memory: vector i is data[i], or data[index[i]] of a table; with heads a row is
+ * data[i] [heads, dim]. */
 typedef struct td__softmax_side {
-    const float *data;     /* [count or more, dim] */
+    const float *data;     /* [count or more, heads of rows, dim] */
     const uint32_t *index; /* [count] or NULL */
     uint32_t count;
 } td__softmax_side;
@@ -54,11 +67,14 @@ typedef struct td__softmax_batch {
     const uint32_t *copies;       /* [columns.count] or NULL: 1; 0 needs own_bias */
     const uint32_t *entry_offset; /* [rows.count + 1]: entries of row r; or NULL: one a row */
     const uint32_t *entry_column; /* [entries]; or NULL: entry b is column b */
-    const float *entry_weight;    /* [entries] or NULL: 1; of one sign within a row */
+    const float *entry_weight;    /* [entries] or NULL: 1; of any sign */
     double weight_scale;          /* of all weights: 1 for a sum, 1 / B for a mean */
     double partition_power;       /* 0 means 1 */
-    /* Another loss than the softmax, or NULL. Needs entry_column; copies 0 is fine, biases,
-     * remove_copies, ring_next, mask and partition_power are not for it. */
+    uint32_t heads;               /* vectors of a row, up to TD__HEADS_MAX; 0 means 1 */
+    uint32_t hard_negatives;      /* as in the shape or less; 0: all negatives stay */
+    double label_smoothing;       /* [0, 1] */
+    /* Another loss than the softmax, or NULL. Needs entry_column; copies 0 and heads are fine, biases,
+     * remove_copies, ring_next, mask and the options of the softmax are not for it. */
     const td__row_loss *row_loss;
     bool remove_copies;
     /* Columns that are the same candidate without having been made one: next[k] is the next of column
@@ -73,7 +89,7 @@ typedef struct td__softmax_result {
     double loss;
     double d_temperature;
     float *entry_loss; /* [entries] or NULL, filled: weight * loss, without weight_scale */
-    float *d_rows;     /* [rows.count, dim] or NULL, filled */
+    float *d_rows;     /* [rows.count, heads, dim] or NULL, filled */
     float *d_columns;  /* [columns.count, dim] or NULL, filled */
     uint32_t repeated; /* strips whose scores were far above their positives: scored again */
 } td__softmax_result;
@@ -87,7 +103,8 @@ void td__softmax_free(td__softmax *softmax);
 TD_MUST_CHECK td_status td__softmax_reserve_row_losses(td__softmax *softmax, td_error *err);
 
 /* Bytes of workspace, up to a few kilobytes: 40 K d for columns, panels and partial gradients,
- * 512 K T for the strips of T threads, 8 for each entry. There is no U x K term. */
+ * 512 K T for the strips of T threads, 12 for each entry; with several heads 64 K T more, with hard
+ * negatives some 28 for each of them and thread. There is no U x K term. */
 uint64_t td__softmax_bytes(const td__softmax_shape *shape, uint32_t threads);
 
 /* NUMERIC, with the row, if a score is not finite. Results may be infinite where weights or vectors

@@ -29,6 +29,7 @@ enum { LANES = 8, SCORE_ROWS = 4, GROUP = 6, GROUP_TAIL = 2 };
 
 const td__softmax_kernels td__softmax_avx2 = {
     .score = score,
+    .weigh = weigh,
     .rows_gradient = rows_gradient,
     .columns_gradient = columns_gradient,
 };

@@ -29,6 +29,7 @@ enum { LANES = 16, SCORE_ROWS = 8, GROUP = 12, GROUP_TAIL = 4 };
 
 const td__softmax_kernels td__softmax_avx512 = {
     .score = score,
+    .weigh = weigh,
     .rows_gradient = rows_gradient,
     .columns_gradient = columns_gradient,
 };

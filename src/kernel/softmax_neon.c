@@ -44,6 +44,7 @@ enum { LANES = 4, SCORE_ROWS = 8, GROUP = 12, GROUP_TAIL = 4 };
 
 const td__softmax_kernels td__softmax_neon = {
     .score = score,
+    .weigh = weigh,
     .rows_gradient = rows_gradient,
     .columns_gradient = columns_gradient,
 };

@@ -46,6 +46,14 @@ static void score(const td__softmax_tile *tile)
     }
 }
 
+static void weigh(float *scores, float anchor, float *sums)
+{
+    for (uint32_t j = 0; j < TD__PANEL; j++) {
+        scores[j] = exp2_of(scores[j] - anchor);
+        sums[j % TD__SLICE] += scores[j];
+    }
+}
+
 /* Dimension k of vector i of a sliced array of `count` vectors. */
 static size_t place(uint32_t k, uint32_t i, uint32_t count)
 {
@@ -81,6 +89,7 @@ static void columns_gradient(const float *weights, uint32_t height, const float 
 
 const td__softmax_kernels td__softmax_ref = {
     .score = score,
+    .weigh = weigh,
     .rows_gradient = rows_gradient,
     .columns_gradient = columns_gradient,
 };

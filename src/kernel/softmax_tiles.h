@@ -36,6 +36,10 @@ typedef struct td__softmax_tile {
 typedef struct td__softmax_kernels {
     void (*score)(const td__softmax_tile *tile);
 
+    /* The second half of score, for one row whose scores are there: scores [TD__PANEL] become
+     * 2^(score - anchor), at most 2^126; sums [TD__SLICE] as above. */
+    void (*weigh)(float *scores, float anchor, float *sums);
+
     /* d_rows[r] += sum over j of weights[r][j] columns[j]; columns [TD__PANEL, dim], d_rows
      * [height, dim], both sliced. */
     void (*rows_gradient)(const float *weights, uint32_t height, const float *columns, uint32_t dim,

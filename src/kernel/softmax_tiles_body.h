@@ -41,19 +41,16 @@ BLOCK vec exp2_of(vec y)
     return scale(p, shifted);
 }
 
-/* Exponents to weights. The registers' columns are column, column + LANES, ...; the partial sum that a
- * column belongs to is its number modulo 16. */
-BLOCK void weigh_row(const td__softmax_tile *tile, uint32_t row, uint32_t column,
-                     const vec y[SCORE_WIDTH])
+/* Exponents to weights of one row. The registers' columns are column, column + LANES, ...; the partial sum
+ * that a column belongs to is its number modulo 16. */
+BLOCK void weigh_row(float *weights, float *sums, uint32_t column, const vec y[SCORE_WIDTH])
 {
-    float *weights = tile->weights + (size_t)row * TD__PANEL + column;
-    float *sums = tile->sums + (size_t)row * TD__SLICE;
     vec weight[SCORE_WIDTH], sum[PARTS];
     for (uint32_t w = 0; w < SCORE_WIDTH; w++) weight[w] = exp2_of(y[w]);
     for (uint32_t p = 0; p < PARTS; p++) sum[p] = load(sums + p * LANES);
     for (uint32_t w = 0; w < SCORE_WIDTH; w++) {
         uint32_t part = (column / LANES + w) % PARTS;
-        store(weights + w * LANES, weight[w]);
+        store(weights + column + w * LANES, weight[w]);
         sum[part] = add(sum[part], weight[w]);
     }
     for (uint32_t p = 0; p < PARTS; p++) store(sums + p * LANES, sum[p]);
@@ -79,7 +76,22 @@ BLOCK void score_block(const td__softmax_tile *tile, uint32_t row, uint32_t colu
             for (uint32_t w = 0; w < SCORE_WIDTH; w++) y[i][w] = fma(factor, columns[w], y[i][w]);
         }
     }
-    UNROLL for (uint32_t i = 0; i < SCORE_ROWS; i++) weigh_row(tile, row + i, column, y[i]);
+    UNROLL for (uint32_t i = 0; i < SCORE_ROWS; i++) {
+        weigh_row(tile->weights + (size_t)(row + i) * TD__PANEL,
+                  tile->sums + (size_t)(row + i) * TD__SLICE, column, y[i]);
+    }
+}
+
+static void weigh(float *scores, float anchor, float *sums)
+{
+    UNROLL for (uint32_t slice = 0; slice < SLICES; slice++) {
+        uint32_t column = slice * SCORE_WIDTH * LANES;
+        vec y[SCORE_WIDTH];
+        for (uint32_t w = 0; w < SCORE_WIDTH; w++) {
+            y[w] = sub(load(scores + column + w * LANES), all(anchor));
+        }
+        weigh_row(scores, sums, column, y);
+    }
 }
 
 static void score(const td__softmax_tile *tile)

@@ -1,8 +1,8 @@
 /* retrieval.c -- the retrieval task on bare arrays: its options, its handle, its checks.
  *
  * Serves: stage 4. In: a batch of vectors. Out: loss and gradients. What the numbers are is said in
- * retrieval_reference.c; this file makes sure that they mean something, and hands them to an
- * engine: the fused one, or the plain one for what that does not serve. */
+ * retrieval_reference.c; this file makes sure that they mean something, and hands them to the fused
+ * engine; scores come from the plain one. */
 #include <math.h>
 
 #include "base/limits.h"
@@ -18,8 +18,8 @@ struct td_retrieval {
     td_context *context;
     td_retrieval_shape shape;
     td_retrieval_options options;
-    td__fused *fused; /* owned; NULL: the options need the plain engine */
-    td__plain *plain; /* owned: scores, and all if there is no fused engine */
+    td__fused *fused; /* owned: loss and gradients */
+    td__plain *plain; /* owned: scores */
 };
 
 static const td_option rows[] = {
@@ -66,9 +66,8 @@ td_status td_retrieval_create(td_retrieval **out, td_context *context,
     task->options = chosen;
     task->shape = *shape;
     if (task->shape.heads == 0) task->shape.heads = 1;
-    bool fast = td__fused_serves(task->shape.heads, &chosen);
-    if (fast) TD_TRY(td__fused_create(&task->fused, context, &task->shape, &chosen, err));
-    TD_TRY(td__plain_create(&task->plain, context, &task->shape, &chosen, !fast, err));
+    TD_TRY(td__fused_create(&task->fused, context, &task->shape, &chosen, err));
+    TD_TRY(td__plain_create(&task->plain, context, &task->shape, &chosen, false, err));
     *out = task;
     return TD_OK;
 done:
@@ -188,8 +187,7 @@ td_status td_retrieval_compute(td_retrieval *task, const td_retrieval_batch *bat
     bool mean = task->options.reduction == TD_REDUCTION_MEAN && checked.queries > 0;
     TD_TRY(check_batch(task, &checked, err));
     double scale = mean ? 1.0 / checked.queries : 1.0;
-    if (task->fused != NULL) TD_TRY(td__fused_compute(task->fused, &checked, scale, result, err));
-    else TD_TRY(td__plain_compute(task->plain, &checked, scale, result, err));
+    TD_TRY(td__fused_compute(task->fused, &checked, scale, result, err));
     TD_TRY(check_result(&checked, result, err));
 done:
     return status;

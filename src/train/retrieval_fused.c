@@ -26,11 +26,6 @@ struct td__fused {
     uint64_t slot_count; /* a power of two, at least 2 C */
 };
 
-bool td__fused_serves(uint32_t heads, const td_retrieval_options *options)
-{
-    return heads == 1 && options->hard_negatives == 0 && options->label_smoothing == 0.0f;
-}
-
 float td__sampling_bias(float probability)
 {
     return (float)-log(fmin(fmax((double)probability, 1e-6), 1.0));
@@ -43,7 +38,8 @@ td_status td__fused_create(td__fused **out, td_context *context, const td_retrie
     td__fused *fused = NULL;
     uint32_t columns = shape->candidates_max;
     td__softmax_shape size = {.rows = shape->queries_max, .columns = columns,
-                              .entries = shape->queries_max, .dim = shape->dim};
+                              .entries = shape->queries_max, .dim = shape->dim,
+                              .heads = shape->heads, .hard_negatives = options->hard_negatives};
     TD_TRY(td__alloc_zero(&fused, context, 1, sizeof *fused, err));
     *fused = (td__fused){.context = context, .options = *options, .slot_count = 2};
     while (fused->slot_count < 2 * (uint64_t)columns) fused->slot_count *= 2;
@@ -116,6 +112,9 @@ td_status td__fused_compute(td__fused *fused, const td_retrieval_batch *batch, d
         .entry_column = batch->positive,
         .entry_weight = batch->sample_weight,
         .weight_scale = scale,
+        .heads = batch->heads,
+        .hard_negatives = fused->options.hard_negatives,
+        .label_smoothing = (double)fused->options.label_smoothing,
         .ring_next = make_rings(fused, batch),
         .mask = batch->score_mask,
     };

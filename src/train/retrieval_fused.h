@@ -1,8 +1,8 @@
 /* retrieval_fused.h -- the fast engine of the retrieval task: kernel/softmax.h for a batch as it is.
  *
  * Serves: stage 4. In: a batch that has been checked (retrieval.c). Out: loss and gradients. The same
- * as the plain engine to rounding; it serves all but several heads, hard negatives and label
- * smoothing. */
+ * as the plain engine to rounding. Where two scores are equal to rounding, heads and hard negatives may
+ * be chosen the other way. */
 #ifndef TD_TRAIN_RETRIEVAL_FUSED_H
 #define TD_TRAIN_RETRIEVAL_FUSED_H
 
@@ -11,9 +11,6 @@
 
 /* One thread at a time. */
 typedef struct td__fused td__fused;
-
-/* Does it serve batches with so many heads (at least 1) and these options? */
-bool td__fused_serves(uint32_t heads, const td_retrieval_options *options);
 
 /* Sized for batches up to `shape`: O(C D) floats and the strips of the threads. */
 TD_MUST_CHECK td_status td__fused_create(td__fused **out, td_context *context,

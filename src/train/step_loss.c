@@ -7,9 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "kernel/kernel.h"
 #include "kernel/softmax.h"
-#include "train/negatives.h"
 #include "train/retrieval_fused.h"
 
 #include "base/poison.h"
@@ -23,12 +21,6 @@ typedef struct grouped {
     float *bias;      /* [distinct candidates] */
 } grouped;
 
-/* Vectors of every interaction, for td_retrieval. */
-typedef struct expanded {
-    float *query, *d_query;         /* [interactions, heads, dim] */
-    float *candidate, *d_candidate; /* [interactions, dim] */
-} expanded;
-
 struct td__step_loss {
     td_context *context;
     td_retrieval_options options;
@@ -36,20 +28,34 @@ struct td__step_loss {
     td__row_loss row_loss; /* another loss than the softmax */
     double d_temperature;
     uint32_t heads, dim;
-    td__softmax *softmax; /* owned; NULL: the options need the task */
+    td__softmax *softmax; /* owned */
     grouped grouped;
-    td_retrieval *task; /* owned */
-    expanded expanded;
 };
 
 /* --- life */
+
+/* Hard negatives and smoothed labels are the softmax's alone. */
+static td_status check_row_loss(const td_train_options *options, td_error *err)
+{
+    td_status status = TD_OK;
+    bool softmax_only = options->loss.hard_negatives > 0 || options->loss.label_smoothing > 0.0f;
+    TD_FAIL_IF(options->kind != TD_LOSS_SOFTMAX && softmax_only, err, ERR_ARGUMENT,
+               "hard-negatives and label-smoothing work with loss softmax");
+done:
+    return status;
+}
 
 static td_status create_softmax(td__step_loss *loss, const td__batch_shape *batch, td_error *err)
 {
     td_status status = TD_OK;
     td_context *context = loss->context;
     grouped *g = &loss->grouped;
-    td__softmax_shape shape = {batch->queries, batch->candidates, batch->interactions, loss->dim};
+    td__softmax_shape shape = {.rows = batch->queries,
+                               .columns = batch->candidates,
+                               .entries = batch->interactions,
+                               .dim = loss->dim,
+                               .heads = loss->heads,
+                               .hard_negatives = loss->options.hard_negatives};
     TD_TRY(td__softmax_create(&loss->softmax, context, &shape, err));
     if (loss->row_loss.kind != TD_LOSS_SOFTMAX) {
         TD_TRY(td__softmax_reserve_row_losses(loss->softmax, err));
@@ -59,39 +65,6 @@ static td_status create_softmax(td__step_loss *loss, const td__batch_shape *batc
     TD_TRY(td__alloc(&g->weight, context, batch->interactions, sizeof *g->weight, err));
     TD_TRY(td__alloc(&g->copies, context, batch->candidates, sizeof *g->copies, err));
     TD_TRY(td__alloc(&g->bias, context, batch->candidates, sizeof *g->bias, err));
-done:
-    return status;
-}
-
-static td_status create_task(td__step_loss *loss, uint32_t rows, td_error *err)
-{
-    td_status status = TD_OK;
-    td_context *context = loss->context;
-    expanded *e = &loss->expanded;
-    size_t bytes = loss->dim * sizeof(float), query_bytes = loss->heads * bytes;
-    td_retrieval_shape shape = {
-        .queries_max = rows, .candidates_max = rows, .heads = loss->heads, .dim = loss->dim};
-    TD_TRY(td_retrieval_create(&loss->task, context, &shape, &loss->options, err));
-    TD_TRY(td__alloc(&e->query, context, rows, query_bytes, err));
-    TD_TRY(td__alloc(&e->d_query, context, rows, query_bytes, err));
-    TD_TRY(td__alloc(&e->candidate, context, rows, bytes, err));
-    TD_TRY(td__alloc(&e->d_candidate, context, rows, bytes, err));
-done:
-    return status;
-}
-
-/* What needs the task has its own way with negatives. */
-static td_status check_task(const td_train_options *options, td_error *err)
-{
-    td_status status = TD_OK;
-    TD_FAIL_IF(td__negatives_needed(options), err, ERR_ARGUMENT,
-               "several heads, hard-negatives and label-smoothing work with negatives batch and "
-               "without memory-batches");
-    TD_FAIL_IF(options->kind != TD_LOSS_SOFTMAX || options->temperature.learned, err, ERR_ARGUMENT,
-               "several heads, hard-negatives and label-smoothing work with loss softmax and without "
-               "learn-temperature");
-    TD_FAIL_IF(options->partition_power != 1.0f, err, ERR_ARGUMENT,
-               "partition-power works without several heads, hard-negatives and label-smoothing");
 done:
     return status;
 }
@@ -111,12 +84,8 @@ td_status td__step_loss_create(td__step_loss **out, td_context *context,
                                          .negative_weight = options->negative_weight},
                             .heads = shape->heads,
                             .dim = shape->dim};
-    if (td__fused_serves(shape->heads, &options->loss)) {
-        TD_TRY(create_softmax(loss, &shape->batch, err));
-    } else {
-        TD_TRY(check_task(options, err));
-        TD_TRY(create_task(loss, shape->batch.interactions, err));
-    }
+    TD_TRY(check_row_loss(options, err));
+    TD_TRY(create_softmax(loss, &shape->batch, err));
     *out = loss;
     return TD_OK;
 done:
@@ -135,15 +104,10 @@ void td__step_loss_free(td__step_loss *loss)
     td__free(context, loss->grouped.weight);
     td__free(context, loss->grouped.copies);
     td__free(context, loss->grouped.bias);
-    td_retrieval_free(loss->task);
-    td__free(context, loss->expanded.query);
-    td__free(context, loss->expanded.d_query);
-    td__free(context, loss->expanded.candidate);
-    td__free(context, loss->expanded.d_candidate);
     td__free(context, loss);
 }
 
-/* --- distinct vectors */
+/* --- one batch */
 
 /* Counting sort by query. */
 static void group_by_query(grouped *g, const td__batch *batch)
@@ -174,18 +138,16 @@ static double scale_of(const td__step_loss *loss, const td__batch *batch)
     return loss->options.reduction == TD_REDUCTION_MEAN ? 1.0 / batch->count : 1.0;
 }
 
-static td_status compute_distinct(td__step_loss *loss, const td__batch *batch,
-                                  const td__step_vectors *vectors, td_retrieval_result *result,
-                                  td_error *err)
+static td__softmax_batch softmax_batch(const td__step_loss *loss, const td__batch *batch,
+                                       const td__step_vectors *vectors)
 {
-    grouped *g = &loss->grouped;
-    group_by_query(g, batch);
-    if (batch->copies == NULL) count_copies(g, batch);
-    td__softmax_batch rows = {
+    const grouped *g = &loss->grouped;
+    const float *bias = batch->probability == NULL ? NULL : g->bias;
+    return (td__softmax_batch){
         .rows = {.data = vectors->query, .count = batch->queries.count},
         .columns = {.data = vectors->candidate, .count = batch->candidates.count},
         .temperature = loss->options.temperature,
-        .bias = batch->copies != NULL ? batch->bias : batch->probability == NULL ? NULL : g->bias,
+        .bias = batch->copies != NULL ? batch->bias : bias,
         .own_bias = batch->own_bias,
         .copies = batch->copies != NULL ? batch->copies : g->copies,
         .entry_offset = g->offset,
@@ -194,75 +156,28 @@ static td_status compute_distinct(td__step_loss *loss, const td__batch *batch,
         .weight_scale = scale_of(loss, batch),
         .partition_power = loss->partition_power,
         .row_loss = loss->row_loss.kind == TD_LOSS_SOFTMAX ? NULL : &loss->row_loss,
+        .heads = loss->heads,
+        .hard_negatives = loss->options.hard_negatives,
+        .label_smoothing = (double)loss->options.label_smoothing,
         .remove_copies = loss->options.remove_accidental_hits,
     };
-    td__softmax_result sums = {.d_rows = vectors->d_query, .d_columns = vectors->d_candidate};
-    td_status status = td__softmax_compute(loss->softmax, &rows, &sums, err);
-    result->loss = sums.loss;
-    result->d_temperature = sums.d_temperature;
-    return status;
-}
-
-/* --- a vector for each interaction */
-
-static void expand(const td__distinct *distinct, uint32_t count, size_t width, const float *from,
-                   float *to)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        memcpy(to + i * width, from + distinct->of[i] * width, width * sizeof *to);
-    }
-}
-
-/* The gradient of each distinct row from those of its interactions. */
-static void add_up(const td__step_loss *loss, const td__distinct *distinct, uint32_t count,
-                   uint32_t width, const float *from, float *to)
-{
-    memset(to, 0, (size_t)distinct->count * width * sizeof *to);
-    for (uint32_t i = 0; i < count; i++) {
-        loss->context->kernels->axpy(1.0f, from + (size_t)i * width,
-                                     to + (size_t)distinct->of[i] * width, width);
-    }
-}
-
-static td_status compute_expanded(td__step_loss *loss, const td__batch *batch,
-                                  const td__step_vectors *vectors, td_retrieval_result *result,
-                                  td_error *err)
-{
-    td_status status = TD_OK;
-    expanded *e = &loss->expanded;
-    uint32_t query_width = loss->heads * loss->dim;
-    expand(&batch->queries, batch->count, query_width, vectors->query, e->query);
-    expand(&batch->candidates, batch->count, loss->dim, vectors->candidate, e->candidate);
-    td_retrieval_batch rows = {.queries = batch->count,
-                               .candidates = batch->count,
-                               .heads = loss->heads,
-                               .dim = loss->dim,
-                               .query = e->query,
-                               .candidate = e->candidate,
-                               .sample_weight = batch->weight,
-                               .sampling_probability = batch->probability,
-                               .candidate_id = batch->candidate_id};
-    result->d_query = e->d_query;
-    result->d_candidate = e->d_candidate;
-    TD_TRY(td_retrieval_compute(loss->task, &rows, result, err));
-    add_up(loss, &batch->queries, batch->count, query_width, e->d_query, vectors->d_query);
-    add_up(loss, &batch->candidates, batch->count, loss->dim, e->d_candidate, vectors->d_candidate);
-done:
-    return status;
 }
 
 td_status td__step_loss_compute(td__step_loss *loss, const td__batch *batch,
                                 const td__step_vectors *vectors, double *sum, td_error *err)
 {
     td_status status = TD_OK;
-    td_retrieval_result result = {0};
+    grouped *g = &loss->grouped;
+    group_by_query(g, batch);
+    if (batch->copies == NULL) count_copies(g, batch);
+    td__softmax_batch rows = softmax_batch(loss, batch, vectors);
+    td__softmax_result sums = {.d_rows = vectors->d_query, .d_columns = vectors->d_candidate};
     *sum = 0.0;
-    if (loss->softmax != NULL) TD_TRY(compute_distinct(loss, batch, vectors, &result, err));
-    else TD_TRY(compute_expanded(loss, batch, vectors, &result, err));
-    TD_FAIL_IF(!isfinite(result.loss) || !isfinite(result.d_temperature), err, ERR_NUMERIC,
-               "the loss is %g and its slope %g", result.loss, result.d_temperature);
-    *sum = result.loss / scale_of(loss, batch);
-    loss->d_temperature = result.d_temperature;
+    TD_TRY(td__softmax_compute(loss->softmax, &rows, &sums, err));
+    TD_FAIL_IF(!isfinite(sums.loss) || !isfinite(sums.d_temperature), err, ERR_NUMERIC,
+               "the loss is %g and its slope %g", sums.loss, sums.d_temperature);
+    *sum = sums.loss / scale_of(loss, batch);
+    loss->d_temperature = sums.d_temperature;
 done:
     return status;
 }

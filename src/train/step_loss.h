@@ -3,9 +3,8 @@
  * Serves: stage 5. In: distinct query and candidate vectors, and who met whom. Out: the loss of every
  * interaction, and a gradient for each distinct vector.
  *
- * Where the options allow it, the softmax engine takes the distinct vectors as they are, candidates
- * with their multiplicity: the loss and gradients of the batch with all its repetitions, for less work
- * (kernel/softmax.h). Else each interaction gets its vectors, and td_retrieval its way. */
+ * The softmax engine takes the distinct vectors as they are, candidates with their multiplicity: the loss
+ * and gradients of the batch with all its repetitions, for less work (kernel/softmax.h). */
 #ifndef TD_TRAIN_STEP_LOSS_H
 #define TD_TRAIN_STEP_LOSS_H
 

@@ -121,7 +121,7 @@ static double loss(const problem *p)
 static td_status compute(problem *p, td_context *context, td_error *err)
 {
     td__softmax *softmax;
-    td__softmax_shape shape = {ROWS, COLUMNS, ENTRIES, DIM};
+    td__softmax_shape shape = {.rows = ROWS, .columns = COLUMNS, .entries = ENTRIES, .dim = DIM};
     td_status status = td__softmax_create(&softmax, context, &shape, err);
     if (status == TD_OK) status = td__softmax_reserve_row_losses(softmax, err);
     if (status == TD_OK) status = td__softmax_compute(softmax, &p->batch, &p->result, err);

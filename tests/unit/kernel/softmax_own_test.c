@@ -81,7 +81,7 @@ static void compute(problem *p, td_context *context)
 {
     td_error err;
     td__softmax *softmax;
-    td__softmax_shape shape = {ROWS, COLUMNS, ENTRIES, DIM};
+    td__softmax_shape shape = {.rows = ROWS, .columns = COLUMNS, .entries = ENTRIES, .dim = DIM};
     assert_ok(td__softmax_create(&softmax, context, &shape, &err));
     assert_ok(td__softmax_compute(softmax, &p->batch, &p->result, &err));
     td__softmax_free(softmax);

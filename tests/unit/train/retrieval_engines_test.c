@@ -8,8 +8,6 @@
 #include "train/retrieval_fused.h"
 #include "train/retrieval_plain.h"
 
-enum { WITH_FUSED = WITH_ALL & ~(WITH_HARD | WITH_SMOOTHING | WITH_HEADS) };
-
 static void run_plain(td_context *context, const td_retrieval_batch *batch,
                       const td_retrieval_options *options, td_retrieval_result *result)
 {
@@ -27,7 +25,6 @@ static void run_fused(td_context *context, const td_retrieval_batch *batch,
     td_error err = {0};
     td__fused *fused;
     td_retrieval_shape shape = shape_of(batch);
-    assert_true(td__fused_serves(batch->heads, options));
     assert_ok(td__fused_create(&fused, context, &shape, options, &err));
     assert_ok(td__fused_compute(fused, batch, 1.0, result, &err));
     td__fused_free(fused);
@@ -51,7 +48,7 @@ static void assert_engines_agree(td_context *context, const td_retrieval_batch *
     td_retrieval_result plain = result_make(batch), fused = result_make(batch);
     run_plain(context, batch, options, &plain);
     run_fused(context, batch, options, &fused);
-    size_t queries = (size_t)batch->queries * batch->dim;
+    size_t queries = (size_t)batch->queries * batch->heads * batch->dim;
     size_t candidates = (size_t)batch->candidates * batch->dim;
     assert_close(fused.loss, plain.loss, tolerance, tolerance);
     assert_close(fused.d_temperature, plain.d_temperature, 10 * tolerance, 10 * tolerance);
@@ -67,15 +64,22 @@ static void engines_agree_on_random_batches(void **state)
     (void)state;
     td_context *context = test_context(2);
     uint64_t random_state = 5;
+    uint32_t too_close = 0;
     for (unsigned with = 0; with < WITH_ALL; with++) {
-        if ((with & WITH_FUSED) != with) continue;
         uint32_t rows = 1 + (uint32_t)test_uniform(&random_state, 0, 120);
         uint32_t dim = 1 + (uint32_t)test_uniform(&random_state, 0, 70);
         random_batch random = random_batch_make(with, rows, dim, with);
-        random.options.hard_negatives = 0;
-        assert_engines_agree(context, &random.batch, &random.options, 2e-5);
+        oracle exact = oracle_retrieval(&random.batch, &random.options);
+        /* Where heads or negatives are equal to rounding, the engines may choose differently. */
+        if (exact.closest > 1e-5) {
+            assert_engines_agree(context, &random.batch, &random.options, 2e-5);
+        } else {
+            too_close++;
+        }
+        oracle_free(&exact);
         random_batch_free(&random);
     }
+    assert_in_range(too_close, 0, WITH_ALL / 4);
     td_context_free(context);
 }
 
@@ -197,6 +201,30 @@ static void plain_losses_with_hits_are_exact(void **state)
     td_context_free(context);
 }
 
+static void plain_losses_of_few_columns_are_exact(void **state)
+{
+    (void)state;
+    td_context *context = test_context(1);
+    const float query[] = {1}, candidates[] = {0, 2, 3, 2, 3, 2}, three[] = {1, 2, 3};
+    const uint8_t mask[] = {1, 0, 1};
+    td_retrieval_options options;
+    td_retrieval_options_init(&options);
+    options.hard_negatives = 3;
+    td_retrieval_batch batch = {.queries = 1, .candidates = 6, .heads = 1, .dim = 1, .query = query,
+                                .candidate = candidates};
+    td_retrieval_result result = {0};
+    run_plain(context, &batch, &options, &result);
+    assert_close(result.loss, log(1 + exp(2) + 2 * exp(3)), 1e-12, 0);
+    options.hard_negatives = 0;
+    options.label_smoothing = 0.5f;
+    batch.candidates = 3;
+    batch.candidate = three;
+    batch.score_mask = mask;
+    run_plain(context, &batch, &options, &result);
+    assert_close(result.loss, log(exp(1) + exp(3)) - 0.75 * 1 - 0.25 * 3, 1e-12, 0);
+    td_context_free(context);
+}
+
 static void plain_scales_are_exact(void **state)
 {
     (void)state;
@@ -233,7 +261,7 @@ static void plain_memory_has_no_b_times_c_term(void **state)
     td_context_free(context);
 }
 
-static void the_task_takes_the_fused_engine_where_it_can(void **state)
+static void the_task_takes_the_fused_engine(void **state)
 {
     (void)state;
     td_error err = {0};
@@ -252,20 +280,6 @@ static void the_task_takes_the_fused_engine_where_it_can(void **state)
     result_free(&task_result);
     random_batch_free(&random);
     td_context_free(context);
-}
-
-static void heads_smoothing_and_hard_negatives_are_not_served(void **state)
-{
-    (void)state;
-    td_retrieval_options options;
-    td_retrieval_options_init(&options);
-    assert_true(td__fused_serves(1, &options));
-    assert_false(td__fused_serves(2, &options));
-    options.hard_negatives = 5;
-    assert_false(td__fused_serves(1, &options));
-    options.hard_negatives = 0;
-    options.label_smoothing = 0.1f;
-    assert_false(td__fused_serves(1, &options));
 }
 
 static td_status create_and_free(void *state, td_context *context, td_error *err)
@@ -297,10 +311,10 @@ int main(void)
         cmocka_unit_test(negative_weights_push_the_other_way),
         cmocka_unit_test(plain_losses_are_exact),
         cmocka_unit_test(plain_losses_with_hits_are_exact),
+        cmocka_unit_test(plain_losses_of_few_columns_are_exact),
         cmocka_unit_test(plain_scales_are_exact),
         cmocka_unit_test(plain_memory_has_no_b_times_c_term),
-        cmocka_unit_test(the_task_takes_the_fused_engine_where_it_can),
-        cmocka_unit_test(heads_smoothing_and_hard_negatives_are_not_served),
+        cmocka_unit_test(the_task_takes_the_fused_engine),
         cmocka_unit_test(survives_every_failed_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,7 @@ enum {
     PROBABILITIES = 4,
     MEAN = 8,
     TEMPERATURE = 16,
-    HEADS = 32, /* this and what follows need the task */
+    HEADS = 32,
     SMOOTHING = 64,
     HARD = 128,
     ALL = 256
