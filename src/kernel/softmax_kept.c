@@ -31,15 +31,16 @@ static uint8_t *winners_of(const td__softmax_call *c, const td__strip *s, uint32
 }
 
 /* Of equal heads the first wins. scores [heads, TD__PANEL] */
-static void fold_tile(float *scores, uint32_t heads, uint8_t *winner)
+static void fold_tile(float *restrict scores, uint32_t heads, uint8_t *restrict winner)
 {
     memset(winner, 0, TD__PANEL);
     for (uint32_t h = 1; h < heads; h++) {
         const float *other = scores + (size_t)h * TD__PANEL;
         for (uint32_t j = 0; j < TD__PANEL; j++) {
-            bool better = other[j] > scores[j];
-            scores[j] = better ? other[j] : scores[j];
-            winner[j] = better ? (uint8_t)h : winner[j];
+            winner[j] = other[j] > scores[j] ? (uint8_t)h : winner[j];
+        }
+        for (uint32_t j = 0; j < TD__PANEL; j++) {
+            scores[j] = other[j] > scores[j] ? other[j] : scores[j];
         }
     }
 }
@@ -52,7 +53,7 @@ static void fold(const td__softmax_call *c, const td__strip *s, uint32_t i)
 }
 
 /* Backwards, because the first head's row holds the weights. */
-static void spread_tile(float *weights, uint32_t heads, const uint8_t *winner)
+static void spread_tile(float *restrict weights, uint32_t heads, const uint8_t *restrict winner)
 {
     for (uint32_t h = heads; h-- > 0;) {
         float *own = weights + (size_t)h * TD__PANEL;
@@ -106,10 +107,11 @@ static bool find_anchor(const td__softmax_call *c, td__strip *s, uint32_t i)
     for (uint32_t l = 0; l < TD__SLICE; l++) largest[l] = TD__SCORE_LEFT;
     for (uint32_t p = 0; p < c->panels; p++) {
         const float *scores = td__weights_of(s, i, p);
-        for (uint32_t j = 0; j < TD__PANEL; j++) {
-            uint32_t l = j % TD__SLICE;
-            largest[l] = scores[j] > largest[l] ? scores[j] : largest[l];
-            zero[l] += scores[j] - scores[j]; /* NaN for what is not finite */
+        for (uint32_t j = 0; j < TD__PANEL; j += TD__SLICE) {
+            for (uint32_t l = 0; l < TD__SLICE; l++) {
+                largest[l] = scores[j + l] > largest[l] ? scores[j + l] : largest[l];
+                zero[l] += scores[j + l] - scores[j + l]; /* NaN for what is not finite */
+            }
         }
     }
     for (uint32_t l = 1; l < TD__SLICE; l++) {
@@ -131,10 +133,12 @@ static void sum_scores(const td__softmax_call *c, td__strip *s, uint32_t i)
         const float *scores = td__weights_of(s, i, p);
         const float *counts = c->softmax->count + (size_t)p * TD__PANEL;
         const float *logs = c->softmax->count_log + (size_t)p * TD__PANEL;
-        for (uint32_t j = 0; j < TD__PANEL; j++) {
-            double n = scores[j] == TD__SCORE_LEFT ? 0.0 : (double)counts[j];
-            count[j % TD__SLICE] += n;
-            sum[j % TD__SLICE] += n * ((double)scores[j] - (double)logs[j]);
+        for (uint32_t j = 0; j < TD__PANEL; j += TD__SLICE) {
+            for (uint32_t l = 0; l < TD__SLICE; l++) {
+                float n = scores[j + l] == TD__SCORE_LEFT ? 0.0f : counts[j + l];
+                count[l] += (double)n;
+                sum[l] += (double)n * ((double)scores[j + l] - (double)logs[j + l]);
+            }
         }
     }
     s->stay_count = s->stay_score = 0.0;

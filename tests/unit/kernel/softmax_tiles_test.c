@@ -12,6 +12,7 @@ typedef struct tiles {
     float weights[HEIGHT_MAX * TD__PANEL], sums[HEIGHT_MAX * TD__SLICE];
     float anchor[HEIGHT_MAX], bias[TD__PANEL];
     float d_rows[HEIGHT_MAX * DIM_MAX], d_columns[TD__PANEL * DIM_MAX];
+    float kept[TD__PANEL]; /* a row of scores, weighed later */
 } tiles;
 
 static _Alignas(64) tiles reference, other;
@@ -32,6 +33,7 @@ static void fill_all(tiles *t, double range, uint64_t seed)
     fill(t->bias, TD__PANEL, 10.0, &random);
     fill(t->d_rows, HEIGHT_MAX * DIM_MAX, 1.0, &random);
     fill(t->d_columns, TD__PANEL * DIM_MAX, 1.0, &random);
+    fill(t->kept, TD__PANEL, 120.0, &random);
 }
 
 static td__softmax_tile tile_of(tiles *t, uint32_t height, uint32_t dim)
@@ -45,6 +47,7 @@ static void run_all(const td__softmax_kernels *kernels, tiles *t, uint32_t heigh
 {
     td__softmax_tile tile = tile_of(t, height, dim);
     kernels->score(&tile);
+    kernels->weigh(t->kept, t->anchor[0], t->sums);
     kernels->rows_gradient(t->weights, height, t->panel, dim, t->d_rows);
     kernels->columns_gradient(t->weights, height, t->rows, dim, height % 16 == 0, t->d_columns);
 }
@@ -59,6 +62,21 @@ static void exp2_by_kernel(const float *y, float *out)
     td__softmax_tile tile = tile_of(t, TD__SOFTMAX_UNIT, TD__SLICE);
     td__softmax_ref.score(&tile);
     memcpy(out, t->weights, TD__PANEL * sizeof *out);
+}
+
+static void test_weigh_is_the_second_half_of_score(void **state)
+{
+    (void)state;
+    float in[TD__PANEL], out[TD__PANEL], sums[TD__SLICE] = {1.0f};
+    uint64_t random = 8;
+    fill(in, TD__PANEL, 130.0, &random);
+    exp2_by_kernel(in, out);
+    td__softmax_ref.weigh(in, 0.0f, sums);
+    assert_memory_equal(in, out, sizeof out);
+    for (uint32_t l = 0; l < TD__SLICE; l++) {
+        float sum = l == 0 ? 1.0f : 0.0f;
+        assert_true(sums[l] == ((sum + out[l]) + out[l + TD__SLICE]) + out[l + 2 * TD__SLICE]);
+    }
 }
 
 static float exp2_of_one(float y)
@@ -209,6 +227,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exp2_is_within_one_unit_in_the_last_place),
         cmocka_unit_test(test_exp2_at_its_borders),
+        cmocka_unit_test(test_weigh_is_the_second_half_of_score),
         cmocka_unit_test(test_plain_score_is_the_formula),
         cmocka_unit_test(test_plain_gradients_are_the_formula),
         cmocka_unit_test(test_first_sum_forgets_what_was_there),
