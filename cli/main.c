@@ -11,7 +11,7 @@
 
 const cli_verb *const cli_verbs[] = {
     &cli_train,  &cli_tune,   &cli_evaluate, &cli_recommend, &cli_similar, &cli_index,
-    &cli_update, &cli_search, &cli_export,   &cli_info,      &cli_check,   &cli_help,
+    &cli_update, &cli_search, &cli_bench,    &cli_export,    &cli_info,    &cli_check,   &cli_help,
     &cli_completion, &cli_version, NULL,
 };
 

@@ -64,7 +64,8 @@ typedef struct cli_verb {
 extern const cli_verb *const cli_verbs[];
 
 extern const cli_verb cli_train, cli_tune, cli_evaluate, cli_recommend, cli_similar, cli_index,
-    cli_update, cli_search, cli_export, cli_info, cli_check, cli_help, cli_version, cli_completion;
+    cli_update, cli_search, cli_bench, cli_export, cli_info, cli_check, cli_help, cli_version,
+    cli_completion;
 
 #define CLI_GROUPS(array) .groups = (array), .group_count = sizeof(array) / sizeof((array)[0])
 

@@ -1379,6 +1379,53 @@ TD_API TD_MUST_CHECK td_status td_index_rebuild(td_index *index, const td_index_
                                                 const td_vectors *queries,
                                                 const td_progress_hook *hook, td_error *err);
 
+/* --- recall of a running index ----------------------------------------------------------------
+ * A tree's target_recall holds for queries like those it was calibrated on. Queries change, so those
+ * who serve watch the recall: a share of all queries is searched a second time, exactly, and the
+ * latest of these give a mean with its confidence interval.
+ */
+typedef struct td_recall_options {
+    float share;     /* of the queries that are searched a second time */
+    uint32_t window; /* estimates are of the latest so many of these */
+    uint64_t seed;   /* which queries these are is a function of it */
+} td_recall_options;
+
+TD_API const td_option_table *td_recall_option_table(void);
+TD_API void td_recall_options_init(td_recall_options *options);
+
+typedef struct td_recall_estimate {
+    uint64_t queries; /* offered since the beginning */
+    uint64_t sampled; /* of these searched a second time */
+    uint64_t window;  /* of these, the latest that the rest is about */
+    double recall;    /* mean share of the true best among the hits; 1 where nothing was to be found */
+    double low, high; /* where the recall of all such queries is, with 95 % confidence; 0 and 1 without
+                       * a sample */
+} td_recall_estimate;
+
+/* One thread at a time. Borrows the index, and has a searcher of its own. */
+typedef struct td_recall_sampler td_recall_sampler;
+
+/* Memory: 8 bytes for each query of the window. `options` may be NULL. */
+TD_API TD_MUST_CHECK td_status td_recall_sampler_create(td_recall_sampler **out,
+                                                        const td_index *index,
+                                                        const td_recall_options *options,
+                                                        td_error *err);
+TD_API void td_recall_sampler_free(td_recall_sampler *sampler);
+
+/* Offer a call of td_searcher_search with its results: the same queries and search, the `hits` and
+ * `counts` it filled. Some of the queries are searched exactly, which costs what it costs: call it when
+ * the answer is on its way. Allocates nothing once it has seen as large a k. Errors are those of the
+ * search; the estimate then is as before the query that failed. */
+TD_API TD_MUST_CHECK td_status td_recall_sampler_add(td_recall_sampler *sampler,
+                                                     const td_vectors *queries,
+                                                     const td_search *search, const td_hit *hits,
+                                                     const uint32_t *counts, td_error *err);
+
+/* What is known by now. The interval is Wilson's for a share, with the number of independent trials
+ * that the spread of the queries' recalls stands for: at least one a query, at most one a hit. */
+TD_API void td_recall_sampler_estimate(const td_recall_sampler *sampler,
+                                       td_recall_estimate *estimate);
+
 /* --- vector files --------------------------------------------------------------------------- */
 
 /* Owned matrix read from a file. */

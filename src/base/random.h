@@ -18,7 +18,8 @@ typedef enum td__stream {
     TD__STREAM_DROPOUT,
     TD__STREAM_KMEANS,
     TD__STREAM_CODEBOOK,
-    TD__STREAM_TUNE
+    TD__STREAM_TUNE,
+    TD__STREAM_RECALL
 } td__stream;
 
 typedef struct td__random {

@@ -10,4 +10,4 @@ for verb in $verbs; do
     grep -q '^  --json ' help
     [ "$(awk 'length($0) > 80 && !/^  (tandem|  )/' help | wc -l)" -eq 0 ]
 done
-[ "$(echo "$verbs" | wc -l)" -eq 14 ]
+[ "$(echo "$verbs" | wc -l)" -eq 15 ]
