@@ -389,8 +389,9 @@ def settings(name, rows, build, k):
         return [{"target-recall": target} for target in TARGETS]
     if name in ("scann", "scann-core"):
         return [{"leaves": leaves, "reorder": reorder}
-                for leaves in powers(2, max(8, build["leaves"] // 3), 14)
-                for reorder in (2 * k, 4 * k, 8 * k, 16 * k, 32 * k) if reorder <= 3200]
+                for leaves in powers(2, max(8, build["leaves"] // 2), 14)
+                for reorder in (2 * k, 4 * k, 8 * k, 16 * k, 32 * k, 64 * k, 128 * k)
+                if reorder <= 3200]
     if name == "faiss-ivf":
         lists = int(build["factory"].split(",")[0][3:])
         return [{"nprobe": probes, "k_factor_rf": factor}

@@ -54,7 +54,7 @@ class Tandem:
 
     def __init__(self):
         self.contexts = {}
-        self.requests = {}
+        self.prepared = None
 
     def context(self, threads):
         if threads not in self.contexts:
@@ -96,23 +96,26 @@ class Tandem:
             self.searchers[threads] = made
         return self.searchers[threads]
 
-    def request(self, k, setting):
-        key = (k, tuple(sorted(setting.items())))
-        if key not in self.requests:
-            request = ctypes.create_string_buffer(SEARCH_BYTES)
-            ctypes.memmove(request, ctypes.byref(ctypes.c_uint32(k)), 4)
-            effort = options(lib.td_search_effort_option_table(), setting)
-            ctypes.memmove(ctypes.byref(request, EFFORT_OFFSET), effort, 64)
-            self.requests[key] = request
-        return self.requests[key]
+    def prepare(self, rows, dim, k, setting, threads):
+        """All that calls of one kind share, made once: a call then costs little more than in C."""
+        request = ctypes.create_string_buffer(SEARCH_BYTES)
+        ctypes.memmove(request, ctypes.byref(ctypes.c_uint32(k)), 4)
+        effort = options(lib.td_search_effort_option_table(), setting)
+        ctypes.memmove(ctypes.byref(request, EFFORT_OFFSET), effort, 64)
+        self.queries = Vectors(None, rows, dim, 0)
+        self.hits, self.counts = np.empty((rows, k), HIT), np.empty(rows, np.uint32)
+        self.arguments = (self.searcher(threads), ctypes.byref(self.queries), request,
+                          ctypes.c_void_p(self.hits.ctypes.data),
+                          ctypes.c_void_p(self.counts.ctypes.data), error)
+        self.prepared = (rows, k, setting, threads)
 
     def search(self, queries, k, setting, threads=1):
-        hits = np.empty((len(queries), k), HIT)
-        counts = np.empty(len(queries), np.uint32)
-        must(lib.td_searcher_search(self.searcher(threads), ctypes.byref(vectors(queries)),
-                                    self.request(k, setting), ctypes.c_void_p(hits.ctypes.data),
-                                    ctypes.c_void_p(counts.ctypes.data), error))
-        return hits["position"]
+        """The result is valid until the next search."""
+        if self.prepared != (len(queries), k, setting, threads):
+            self.prepare(*queries.shape, k, setting, threads)
+        self.queries.data = queries.__array_interface__["data"][0]
+        must(lib.td_searcher_search(*self.arguments))
+        return self.hits["position"]
 
     def about(self):
         return "kernels " + lib.td_context_kernel(self.context(1)).decode()
