@@ -149,7 +149,7 @@ static void prepare(running_case *run, td_context *context)
     run->result.d_columns = array(context, (uint64_t)run->shape.columns * what->dim, sizeof(float));
     run->batch = (td__softmax_batch){
         .rows = {run->rows, NULL, run->shape.rows}, .columns = {run->columns, NULL, run->shape.columns},
-        .temperature = 1.0f, .weight_scale = 1.0f, .copies = run->copies, .entry_offset = run->offset,
+        .temperature = 1.0f, .weight_scale = 1.0, .copies = run->copies, .entry_offset = run->offset,
         .entry_column = run->column, .heads = heads, .hard_negatives = what->hard_negatives,
         .label_smoothing = what->label_smoothing,
     };

@@ -45,7 +45,7 @@ void td_tune_options_init(td_tune_options *options)
 
 /* --- ranges */
 
-/* Around what is known to work on sets from 600 to 40 thousand candidates. */
+/* A decade or so around the defaults; wider costs trials. */
 static const td_tune_range softmax_ranges[] = {
     {"learning-rate", 0.005, 0.5, true, false, NULL},
     {"batch-size", 128, 4096, true, true, NULL},
@@ -153,9 +153,9 @@ static td_status run_trial(search *s, td_tune_trial *trial, uint32_t round, td_e
     trial->round = round;
     trial->effort = pow(s->options.keep, (double)round - (double)(s->options.rounds - 1));
     td_status status = s->trainee->run(s->trainee->user, trial, err);
-    if (status == TD_ERR_NUMERIC) trial->score = -INFINITY;
+    if (status == TD_ERR_NUMERIC) trial->score = -HUGE_VAL;
     else if (status != TD_OK) return status;
-    if (isnan(trial->score)) trial->score = -INFINITY;
+    if (isnan(trial->score)) trial->score = -HUGE_VAL;
     trial->seconds = td__seconds() - start;
     if (!s->any || trial->score > s->best.score) s->best = *trial;
     s->any = true;

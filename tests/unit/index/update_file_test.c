@@ -210,7 +210,7 @@ static void refuses_marks_that_would_lead_astray(void **state)
     td_error err = {0};
     const char *path = test_path("astray.tandem");
     assert_refused(TD_INDEX_EXACT, base->live[3] |= UINT64_C(1) << 63, "behind the last");
-    assert_refused(TD_INDEX_EXACT, base->drift.built = NAN, "record of updates");
+    assert_refused(TD_INDEX_EXACT, base->drift.built = (double)NAN, "record of updates");
     assert_refused(TD_INDEX_EXACT, base->drift.sum = -1.0, "record of updates");
     assert_refused(TD_INDEX_EXACT, base->drift.updates = UINT64_MAX, "record of updates");
     assert_refused(TD_INDEX_TREE, td__set_bit(base->live, 7), "200 items");

@@ -137,7 +137,7 @@ static void each_loss_is_what_its_formula_says(void **state)
     td_error err;
     td_context *context = test_context(2);
     for (int kind = TD_LOSS_CCL; kind <= TD_LOSS_SIGMOID; kind++) {
-        draw(&found, kind, 3);
+        draw(&found, (td_loss)kind, 3);
         assert_ok(compute(&found, context, &err));
         assert_close(found.result.loss, loss(&found), 2e-6, 1e-6);
         for (uint32_t b = 0; b < ENTRIES; b++) {
@@ -169,7 +169,7 @@ static void gradients_are_slopes_of_the_loss(void **state)
     td_context *context = test_context(1);
     const int smooth_enough[] = {TD_LOSS_CCL, TD_LOSS_BPR, TD_LOSS_HINGE, TD_LOSS_SIGMOID};
     for (uint32_t i = 0; i < 4; i++) {
-        draw(&found, smooth_enough[i], 5);
+        draw(&found, (td_loss)smooth_enough[i], 5);
         assert_ok(compute(&found, context, &err));
         uint32_t far = 0;
         for (uint32_t k = 0; k < ROWS * DIM; k++) {
@@ -219,7 +219,7 @@ static void a_step_down_lowers_the_loss(void **state)
     td_error err;
     td_context *context = test_context(1);
     for (int kind = TD_LOSS_CCL; kind <= TD_LOSS_SIGMOID; kind++) {
-        draw(&found, kind, 7);
+        draw(&found, (td_loss)kind, 7);
         assert_ok(compute(&found, context, &err));
         double before = loss(&found);
         for (uint32_t k = 0; k < ROWS * DIM; k++) found.rows[k] -= 1e-3f * found.d_rows[k];
@@ -235,7 +235,7 @@ static void scores_of_hundreds_stay_numbers(void **state)
     td_error err;
     td_context *context = test_context(1);
     for (int kind = TD_LOSS_CCL; kind <= TD_LOSS_SIGMOID; kind++) {
-        draw(&found, kind, 8);
+        draw(&found, (td_loss)kind, 8);
         found.batch.temperature = 0.002f;
         assert_ok(compute(&found, context, &err));
         assert_close(found.result.loss, loss(&found), 1e-5, 1e-5);
@@ -249,7 +249,7 @@ static void what_is_not_finite_names_the_row(void **state)
     td_error err;
     td_context *context = test_context(1);
     for (int kind = TD_LOSS_CCL; kind <= TD_LOSS_SIGMOID; kind++) {
-        draw(&found, kind, 9);
+        draw(&found, (td_loss)kind, 9);
         found.rows[4 * DIM] = NAN;
         assert_fails(compute(&found, context, &err), TD_ERR_NUMERIC, "row 4");
     }
@@ -264,7 +264,7 @@ static void same_bits_for_1_2_and_7_threads(void **state)
         for (uint32_t threads = 1; threads <= 7; threads += threads == 1 ? 1 : 5) {
             td_context *context = test_context(threads);
             problem *p = threads == 1 ? &found : &other;
-            draw(p, kind, 10);
+            draw(p, (td_loss)kind, 10);
             assert_ok(compute(p, context, &err));
             assert_memory_equal(p->d_rows, found.d_rows, sizeof found.d_rows);
             assert_memory_equal(p->d_columns, found.d_columns, sizeof found.d_columns);

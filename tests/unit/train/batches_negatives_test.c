@@ -71,7 +71,7 @@ static void copies_are_those_of_the_kind(void **state)
              memory++) {
             fixture f;
             set_up(&f);
-            f.options.negatives.kind = kind;
+            f.options.negatives.kind = (td_negatives)kind;
             f.options.negatives.memory = memory;
             td__batches *batches = make_batches(&f);
             int64_t allocations = f.memory.allocations;

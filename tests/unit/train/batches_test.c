@@ -106,7 +106,7 @@ static void every_row_comes_once_an_epoch_in_every_order(void **state)
         set_up(&f, min_count);
         uint64_t expected = sum_of_dataset(&f);
         for (int shuffle = TD_SHUFFLE_EPOCH; shuffle <= TD_SHUFFLE_NONE; shuffle++) {
-            f.options.shuffle = shuffle;
+            f.options.shuffle = (td_shuffle)shuffle;
             td__batches *batches = make_batches(&f);
             assert_int_equal(sum_of_epoch(batches, 0), expected);
             assert_int_equal(sum_of_epoch(batches, 7), expected);
@@ -133,7 +133,7 @@ static void orders_change_when_they_should(void **state)
     fixture f;
     set_up(&f, 1);
     for (int shuffle = TD_SHUFFLE_EPOCH; shuffle <= TD_SHUFFLE_NONE; shuffle++) {
-        f.options.shuffle = shuffle;
+        f.options.shuffle = (td_shuffle)shuffle;
         td__batches *batches = make_batches(&f);
         uint32_t zero = first_query(batches, 0), one = first_query(batches, 1);
         assert_int_equal(zero, first_query(batches, 0));
@@ -212,7 +212,7 @@ static void a_batch_allocates_nothing(void **state)
     for (int sampling = TD_SAMPLING_NONE; sampling <= TD_SAMPLING_STREAMING; sampling++) {
         fixture f;
         set_up(&f, 1);
-        f.options.sampling_correction = sampling;
+        f.options.sampling_correction = (td_sampling)sampling;
         td__batches *batches = make_batches(&f);
         int64_t before = f.memory.allocations;
         td__batches_start(batches, 0);

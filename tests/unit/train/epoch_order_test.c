@@ -59,8 +59,8 @@ static void every_interaction_comes_once(void **state)
     for (int group = TD_GROUP_ROWS; group <= TD_GROUP_QUERIES; group++) {
         for (int shuffle = TD_SHUFFLE_EPOCH; shuffle <= TD_SHUFFLE_NONE; shuffle++) {
             fixture f;
-            set_up(&f, group, 7);
-            f.options.shuffle = shuffle;
+            set_up(&f, (td_group)group, 7);
+            f.options.shuffle = (td_shuffle)shuffle;
             td__epoch_order *order = make(&f);
             for (uint32_t epoch = 0; epoch < 3; epoch++) {
                 td__epoch_order_start(order, epoch);
@@ -111,7 +111,7 @@ static void an_epoch_is_a_function_of_its_number(void **state)
     (void)state;
     for (int group = TD_GROUP_ROWS; group <= TD_GROUP_QUERIES; group++) {
         fixture f;
-        set_up(&f, group, 11);
+        set_up(&f, (td_group)group, 11);
         td__epoch_order *here = make(&f), *there = make(&f);
         uint32_t moved = 0;
         td__epoch_order_start(here, 4);
@@ -136,7 +136,7 @@ static void large_batches_hold_all(void **state)
     (void)state;
     for (int group = TD_GROUP_ROWS; group <= TD_GROUP_QUERIES; group++) {
         fixture f;
-        set_up(&f, group, 5000);
+        set_up(&f, (td_group)group, 5000);
         td__epoch_order *order = make(&f);
         assert_int_equal(td__epoch_order_batches(order), 1);
         assert_int_equal(td__epoch_order_end(order, 0), ROWS);

@@ -104,7 +104,7 @@ static void results_are_likelier_than_the_mean(void **state)
     for (int similarity = TD_SIMILARITY_DOT; similarity <= TD_SIMILARITY_COSINE; similarity++) {
         fixture f;
         float mean[LISTS * DIM], fitted[LISTS * DIM];
-        set_up(&f, 1, similarity);
+        set_up(&f, 1, (td_similarity)similarity);
         f.options.steps = 0;
         solve(&f, mean);
         f.options.steps = 20;
@@ -124,7 +124,7 @@ static void many_steps_end_at_a_minimum(void **state)
     for (int similarity = TD_SIMILARITY_DOT; similarity <= TD_SIMILARITY_COSINE; similarity++) {
         fixture f;
         float fitted[LISTS * DIM];
-        set_up(&f, 1, similarity);
+        set_up(&f, 1, (td_similarity)similarity);
         f.options.steps = 2000;
         solve(&f, fitted);
         for (uint32_t k = 0; k < DIM; k++) {
@@ -147,7 +147,7 @@ static void lists_get_more_of_their_taste(void **state)
     for (int similarity = TD_SIMILARITY_DOT; similarity <= TD_SIMILARITY_COSINE; similarity++) {
         fixture f;
         float fitted[LISTS * DIM];
-        set_up(&f, 1, similarity);
+        set_up(&f, 1, (td_similarity)similarity);
         solve(&f, fitted);
         for (uint32_t q = 0; q < 2; q++) {
             double own = 0.0, others = 0.0;

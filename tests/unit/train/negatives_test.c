@@ -99,7 +99,7 @@ static void biases_are_logarithms_of_expected_counts(void **state)
     (void)state;
     td_context *context = test_context(1);
     for (int kind = TD_NEGATIVES_BATCH; kind <= TD_NEGATIVES_MIXED; kind++) {
-        td_train_options options = options_of(kind);
+        td_train_options options = options_of((td_negatives)kind);
         options.negatives.memory = 2;
         options.negatives.power = 1.0f;
         td__negatives *n = make(context, &options);

@@ -53,7 +53,7 @@ static void a_step_allocates_nothing(void **state)
     for (int variant = 0; variant < 4; variant++) {
         td_error err;
         fixture f;
-        set_up(&f, 2, 1 + (uint32_t)variant % 2, variant / 2);
+        set_up(&f, 2, 1 + (uint32_t)variant % 2, (td_similarity)(variant / 2));
         int64_t before = f.memory.allocations;
         for (uint32_t epoch = 0; epoch < 2; epoch++) {
             const td__batch *batch;
@@ -114,7 +114,7 @@ static void the_loss_is_the_sum_over_the_rows(void **state)
         fixture f;
         set_up(&f, 1, 1, TD_SIMILARITY_DOT);
         td__step_free(f.step);
-        f.options.loss.reduction = reduction;
+        f.options.loss.reduction = (td_reduction)reduction;
         f.options.loss.remove_accidental_hits = false;
         assert_ok(td__step_create(&f.step, f.model, &f.options, &(td__batch_shape){32, 32, 32}, &err));
         td__batches_start(f.batches, 0);

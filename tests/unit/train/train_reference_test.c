@@ -84,7 +84,7 @@ typedef struct reference {
 
 static double score(const reference *r, const sample *row, const sample *column, uint32_t *head)
 {
-    double q[DIM], c[DIM], best = -INFINITY;
+    double q[DIM], c[DIM], best = -HUGE_VAL;
     read_vector(&r->candidates, column->candidate, 0, c);
     for (uint32_t h = 0; h < r->queries.width / r->queries.dim; h++) {
         read_vector(&r->queries, row->query, h, q);
@@ -106,7 +106,7 @@ static double train_row(reference *r, const sample *batch, uint32_t b)
         s[j] = score(r, &batch[b], &batch[j], &head[j]) / temperature;
         if (r->options->sampling_correction == TD_SAMPLING_COUNTS) s[j] -= log(batch[j].probability);
         bool hit = j != b && batch[j].candidate == batch[b].candidate;
-        if (r->options->loss.remove_accidental_hits && hit) s[j] = -INFINITY;
+        if (r->options->loss.remove_accidental_hits && hit) s[j] = -HUGE_VAL;
         sum += exp(s[j]);
     }
     double scale = batch[b].weight / (r->options->loss.reduction == TD_REDUCTION_MEAN ? BATCH : 1);

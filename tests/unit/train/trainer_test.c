@@ -110,7 +110,7 @@ static void training_learns_what_is_there(void **state)
     set_up(&f, 2);
     for (int sampling = TD_SAMPLING_NONE; sampling <= TD_SAMPLING_STREAMING; sampling++) {
         td_train_report report;
-        f.options.sampling_correction = sampling;
+        f.options.sampling_correction = (td_sampling)sampling;
         f.options.epochs = 12;
         td_model *before = new_model(&f), *after = trained(&f, &report);
         double untrained = ndcg(&f, before), best = ndcg(&f, after);
@@ -331,10 +331,10 @@ static void a_resumed_training_has_the_bits_of_one_without_a_stop(void **state)
     fixture f;
     set_up(&f, 2);
     for (int optimizer = TD_OPTIMIZER_SGD; optimizer <= TD_OPTIMIZER_ADAM_LAZY; optimizer++) {
-        f.options.optimizer.optimizer = optimizer;
+        f.options.optimizer.optimizer = (td_optimizer_kind)optimizer;
         f.options.optimizer.momentum = optimizer == TD_OPTIMIZER_SGD ? 0.5f : 0.0f;
         f.options.optimizer.learning_rate = optimizer == TD_OPTIMIZER_SGD ? 0.01f : 0.1f;
-        f.options.sampling_correction = optimizer % 3;
+        f.options.sampling_correction = (td_sampling)(optimizer % 3);
         check_resume(&f, false);
         check_resume(&f, true);
     }
@@ -354,7 +354,7 @@ static void negatives_dropout_and_temperature_resume(void **state)
     f.options.dropout = 0.2f;
     f.options.negatives.count = 30;
     for (int kind = TD_NEGATIVES_BATCH; kind <= TD_NEGATIVES_ALL; kind++) {
-        f.options.negatives.kind = kind;
+        f.options.negatives.kind = (td_negatives)kind;
         f.options.negatives.memory = kind == TD_NEGATIVES_ALL ? 0 : 2;
         f.options.group = kind % 2 == 0 ? TD_GROUP_ROWS : TD_GROUP_QUERIES;
         f.options.batch_size = f.options.group == TD_GROUP_QUERIES ? 8 : 64;
