@@ -22,8 +22,8 @@ typedef struct entry_sums {
 bool td__strip_stays(const td__softmax_call *c, const td__strip *s, uint32_t i, uint32_t column)
 {
     const td__softmax_batch *batch = c->batch;
+    if (i >= s->count || column >= batch->columns.count) return true; /* padding */
     uint32_t row = s->begin + i, first = td__first_entry(batch, row);
-    if (i >= s->count || column >= batch->columns.count) return true;
     if (batch->mask != NULL && batch->mask[(size_t)row * batch->columns.count + column] == 0) {
         return false;
     }
