@@ -56,14 +56,7 @@ static inline __attribute__((always_inline)) void tile(uint32_t height, const td
     }
 }
 
-static void above(const td__int8_rows *rows, const uint8_t *panel, const int32_t *limits,
-                  uint64_t *masks)
-{
-    uint32_t r = 0;
-    for (; r + 8 <= rows->count; r += 8) tile(8, rows, r, panel, limits, masks);
-    for (; r + 4 <= rows->count; r += 4) tile(4, rows, r, panel, limits, masks);
-    for (; r < rows->count; r++) tile(1, rows, r, panel, limits, masks);
-}
+#include "kernel/int8_above_body.h"
 
 const td__int8_kernels td__int8_avx512vnni = {.above = above};
 

@@ -111,32 +111,18 @@ static void above(const float *scores, uint32_t row_count, const float *threshol
     }
 }
 
-const td__kernels td__kernels_avx512 = {
-    .name = "avx512",
-    .available = td__cpu_has_avx512,
-    .dot = dot,
-    .axpy = axpy,
-    .score_panel = score_panel,
-    .score_rows = score_rows,
-    .above = above,
-    .softmax = &td__softmax_avx512,
-    .quant = &td__quant_avx512,
-    .int8 = &td__int8_avx512,
-};
+/* What both sets share. They differ in the products of integers only. */
+#define SHARED_KERNELS                                                                             \
+    .dot = dot, .axpy = axpy, .score_panel = score_panel, .score_rows = score_rows,                \
+    .above = above, .softmax = &td__softmax_avx512, .quant = &td__quant_avx512,                    \
+    .gemm = &td__gemm_avx512
 
-/* What has VNNI besides, differs in the products of integers only. */
-const td__kernels td__kernels_avx512vnni = {
-    .name = "avx512vnni",
-    .available = td__cpu_has_avx512vnni,
-    .dot = dot,
-    .axpy = axpy,
-    .score_panel = score_panel,
-    .score_rows = score_rows,
-    .above = above,
-    .softmax = &td__softmax_avx512,
-    .quant = &td__quant_avx512,
-    .int8 = &td__int8_avx512vnni,
-    .gemm = &td__gemm_avx512,
-};
+const td__kernels td__kernels_avx512 = {
+    .name = "avx512", .available = td__cpu_has_avx512, .int8 = &td__int8_avx512, SHARED_KERNELS};
+
+const td__kernels td__kernels_avx512vnni = {.name = "avx512vnni",
+                                            .available = td__cpu_has_avx512vnni,
+                                            .int8 = &td__int8_avx512vnni,
+                                            SHARED_KERNELS};
 
 #endif

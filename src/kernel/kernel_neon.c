@@ -125,32 +125,18 @@ static void above(const float *scores, uint32_t row_count, const float *threshol
     }
 }
 
-const td__kernels td__kernels_neon = {
-    .name = "neon",
-    .available = available,
-    .dot = dot,
-    .axpy = axpy,
-    .score_panel = score_panel,
-    .score_rows = score_rows,
-    .above = above,
-    .softmax = &td__softmax_neon,
-    .quant = &td__quant_neon,
-    .int8 = &td__int8_neon,
-};
+/* What both sets share. They differ in the products of integers only: ARMv8.2 has them. */
+#define SHARED_KERNELS                                                                             \
+    .dot = dot, .axpy = axpy, .score_panel = score_panel, .score_rows = score_rows,                \
+    .above = above, .softmax = &td__softmax_neon, .quant = &td__quant_neon,                        \
+    .gemm = &td__gemm_neon
 
-/* What has the dot products of ARMv8.2 besides, differs in those only. */
-const td__kernels td__kernels_neondot = {
-    .name = "neondot",
-    .available = td__cpu_has_neondot,
-    .dot = dot,
-    .axpy = axpy,
-    .score_panel = score_panel,
-    .score_rows = score_rows,
-    .above = above,
-    .softmax = &td__softmax_neon,
-    .quant = &td__quant_neon,
-    .int8 = &td__int8_neondot,
-    .gemm = &td__gemm_neon,
-};
+const td__kernels td__kernels_neon = {
+    .name = "neon", .available = available, .int8 = &td__int8_neon, SHARED_KERNELS};
+
+const td__kernels td__kernels_neondot = {.name = "neondot",
+                                         .available = td__cpu_has_neondot,
+                                         .int8 = &td__int8_neondot,
+                                         SHARED_KERNELS};
 
 #endif

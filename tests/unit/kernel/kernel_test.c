@@ -256,6 +256,21 @@ static void sets_are_chosen_by_name(void **state)
     assert_fails(td__kernels_select(&set, "abacus", &err), TD_ERR_UNSUPPORTED, "ref");
 }
 
+/* Also of the sets that this machine cannot run: a gap is a crash on one that can. */
+static void every_set_is_complete(void **state)
+{
+    (void)state;
+    const td__kernels *set;
+    for (uint32_t i = 0; (set = td__kernels_at(i)) != NULL; i++) {
+        bool complete = set->name != NULL && set->available != NULL && set->dot != NULL
+                        && set->axpy != NULL && set->score_panel != NULL && set->score_rows != NULL
+                        && set->above != NULL && set->softmax != NULL && set->quant != NULL
+                        && set->int8 != NULL && set->gemm != NULL;
+        if (!complete) fail_msg("kernel set %u lacks a part", i);
+    }
+    assert_true(set == NULL && td__kernels_at(1) != NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +282,7 @@ int main(void)
         cmocka_unit_test(masks_are_the_same_for_odd_numbers),
         cmocka_unit_test(masks_hold_what_is_not_below),
         cmocka_unit_test(sets_are_chosen_by_name),
+        cmocka_unit_test(every_set_is_complete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
