@@ -11,8 +11,6 @@
 
 #include "kernel/kernel.h"
 
-#include "base/poison.h"
-
 enum { LANES = 16, TILE_ROWS = 8, WIDTH = TD__PANEL / LANES };
 
 static inline __m512i four_numbers(const int8_t *values)
@@ -80,6 +78,8 @@ static inline __attribute__((always_inline)) void tile(uint32_t height, const td
 }
 
 #include "kernel/int8_above_body.h"
+
+#include "base/poison.h"
 
 const td__int8_kernels td__int8_avx512 = {.above = above};
 

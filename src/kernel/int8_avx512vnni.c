@@ -10,8 +10,6 @@
 
 #include "kernel/kernel.h"
 
-#include "base/poison.h"
-
 enum { LANES = 16, TILE_ROWS = 8, WIDTH = TD__PANEL / LANES };
 
 /* sum += items * the 4 numbers at `row`, each lane of 4 bytes for itself. gcc 12 copies and stores the
@@ -57,6 +55,8 @@ static inline __attribute__((always_inline)) void tile(uint32_t height, const td
 }
 
 #include "kernel/int8_above_body.h"
+
+#include "base/poison.h"
 
 const td__int8_kernels td__int8_avx512vnni = {.above = above};
 

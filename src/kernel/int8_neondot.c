@@ -12,8 +12,6 @@
 
 #include "kernel/kernel.h"
 
-#include "base/poison.h"
-
 enum { TILE_ROWS = 8, WIDTH = 3, QUARTET = 16 };
 
 static inline int8x16_t four_numbers(const int8_t *values)
@@ -63,6 +61,8 @@ static inline __attribute__((always_inline)) void tile(uint32_t height, const td
 }
 
 #include "kernel/int8_above_body.h"
+
+#include "base/poison.h"
 
 const td__int8_kernels td__int8_neondot = {.above = above};
 
