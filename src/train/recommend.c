@@ -40,42 +40,39 @@ static void recommend_small(td_model_options *model, td_train_options *options)
     options->patience = 4;
 }
 
-/* Enough rows for every candidate: directions, against all candidates at once, which costs little. */
+/* Directions rather than lengths, compared sharply, for lists of a query taken as one. */
+static void recommend_cosine(float temperature, td_model_options *model, td_train_options *options)
+{
+    model->similarity = TD_SIMILARITY_COSINE;
+    model->initializer = TD_INIT_NORMAL;
+    model->init_scale = 0.1f;
+    options->loss.temperature = temperature;
+    options->loss.reduction = TD_REDUCTION_MEAN;
+    options->optimizer.optimizer = TD_OPTIMIZER_ADAM_LAZY;
+    options->optimizer.learning_rate = 0.01f;
+    options->group = TD_GROUP_QUERIES;
+    options->epochs = 100;
+}
+
+/* Enough rows for every candidate: against all candidates at once, which costs little. */
 static void recommend_dense(const td_data_size *size, td_model_options *model,
                             td_train_options *options)
 {
     uint32_t batch = size->queries / 32;
-    model->similarity = TD_SIMILARITY_COSINE;
-    model->initializer = TD_INIT_NORMAL;
-    model->init_scale = 0.1f;
-    options->loss.temperature = 0.2f;
-    options->loss.reduction = TD_REDUCTION_MEAN;
-    options->optimizer.optimizer = TD_OPTIMIZER_ADAM_LAZY;
-    options->optimizer.learning_rate = 0.01f;
-    options->group = TD_GROUP_QUERIES;
+    recommend_cosine(0.2f, model, options);
     options->batch_size = batch < 16 ? 16 : batch > 128 ? 128 : batch;
     options->negatives.kind = TD_NEGATIVES_ALL;
-    options->epochs = 100;
     options->validate_every = 2;
     options->patience = 8;
 }
 
-/* Many candidates, of which a query has taken next to none: directions and a low temperature, against as
- * many negatives as time allows. */
+/* Many candidates, of which a query has taken next to none: against as many negatives as time allows. */
 static void recommend_large(td_model_options *model, td_train_options *options)
 {
-    model->similarity = TD_SIMILARITY_COSINE;
-    model->initializer = TD_INIT_NORMAL;
-    model->init_scale = 0.1f;
-    options->loss.temperature = 0.1f;
-    options->loss.reduction = TD_REDUCTION_MEAN;
-    options->optimizer.optimizer = TD_OPTIMIZER_ADAM_LAZY;
-    options->optimizer.learning_rate = 0.01f;
-    options->group = TD_GROUP_QUERIES;
+    recommend_cosine(0.1f, model, options);
     options->batch_size = 256;
     options->negatives.kind = TD_NEGATIVES_MIXED;
     options->negatives.count = 4096;
-    options->epochs = 100;
     options->validate_every = 4;
     options->patience = 12;
 }
