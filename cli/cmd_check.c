@@ -24,7 +24,9 @@ static td_status check_one(const cli_call *call, const char *path, json_t *list,
                                               td_status_name(status), "error", why));
     } else {
         cli_put(stdout, path);
-        fputs(status == TD_OK ? ": ok\n" : ": not ok\n", stdout);
+        fputs(status == TD_OK ? ": ok" : ": not ok\n    ", stdout);
+        if (status != TD_OK) cli_put(stdout, err->message);
+        putchar('\n');
     }
     return status;
 }

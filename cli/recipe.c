@@ -81,9 +81,9 @@ static void print_choice(const td_data_size *size, const td_model_options *model
 {
     double rows_each = (double)size->rows / (double)size->candidates;
     fprintf(stderr, "recipe auto: %s queries, ", cli_count(size->queries));
-    fprintf(stderr, "%s candidates with %.2g rows each: %s, temperature %g, measured against %s, "
+    fprintf(stderr, "%s candidates with %.*f rows each: %s, temperature %g, measured against %s, "
                     "up to %u epochs\n",
-            cli_count(size->candidates), rows_each,
+            cli_count(size->candidates), rows_each < 10.0 ? 1 : 0, rows_each,
             model->similarity == TD_SIMILARITY_COSINE ? "cosine" : "dot product",
             (double)train->loss.temperature, negatives_of(train), train->epochs);
 }

@@ -41,8 +41,8 @@ static void judge_quality(cli_warnings *warnings, const cli_comparison *comparis
     }
     if (best == &comparison->systems[0]) return;
     snprintf(next(warnings), CLI_WARNING_BYTES,
-             "the model does not beat %s: NDCG@%u %.4f against %.4f; try the other "
-             "--trainer, or more epochs with --validation-fraction 0.1",
+             "the model does not beat %s: NDCG@%u %.4f against %.4f; "
+             "try the other --trainer, or tandem tune",
              best->name, best->metrics.at[at].k, own, best->metrics.at[at].ndcg);
 }
 
