@@ -22,7 +22,7 @@ struct td__text_input {
     td_context *context;
     char *path;
     int file;
-    uint64_t size, position; /* of the file */
+    uint64_t position; /* in the file */
     char *buffer;
     size_t capacity, start, count;
     uint64_t offset; /* of the window's first byte in the text */
@@ -145,7 +145,6 @@ static td_status open_file(td__text_input *input, td_error *err)
     TD_FAIL_IF(input->file < 0 || fstat(input->file, &info) != 0, err, ERR_IO,
                "%s: cannot be opened: %s", input->path, strerror(errno));
     TD_FAIL_IF(S_ISDIR(info.st_mode), err, ERR_IO, "%s: is a directory, not a file", input->path);
-    if (S_ISREG(info.st_mode)) input->size = (uint64_t)info.st_size;
 #ifdef POSIX_FADV_SEQUENTIAL
     (void)posix_fadvise(input->file, 0, 0, POSIX_FADV_SEQUENTIAL);
 #endif
@@ -273,9 +272,4 @@ done:
 uint64_t td__text_input_position(const td__text_input *input)
 {
     return input->position;
-}
-
-uint64_t td__text_input_size(const td__text_input *input)
-{
-    return input->size;
 }

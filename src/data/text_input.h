@@ -30,9 +30,7 @@ void td__text_input_close(td__text_input *input);
 TD_MUST_CHECK td_status td__text_input_slide(td__text_input *input, size_t used,
                                              td__text_window *window, td_error *err);
 
-/* Progress, in bytes of the file as it is stored: how many were read, of how many (0: not known).
- */
+/* Progress: how many bytes were read of the file as it is stored. */
 uint64_t td__text_input_position(const td__text_input *input);
-uint64_t td__text_input_size(const td__text_input *input);
 
 #endif
