@@ -3,7 +3,7 @@ set -e
 options='--query-count 200 --rounds 1 -k 5,20 --targets 0.5,0.9,1'
 tandem bench recall "$MODEL" --kind tree --num-leaves 24 $options --json >model.json
 jq -c '[.kind, .leaves, .calibrating, .measured, .build_seconds > 0]' model.json
-jq -c '.rows[] | [.k, .target]' model.json
+jq -c '.rows[] | [.k, (.target // 0) * 100]' model.json
 jq -e '.rows | map(select(.target == 1 or .target == null)) | map(.recall == 1) | all' model.json
 jq -e '.rows | map(.recall > 0 and .one_per_second > 0 and .all_per_second > 0 and
     .p50_us <= .p99_us) | all' model.json
