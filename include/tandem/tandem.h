@@ -1357,9 +1357,9 @@ TD_API TD_MUST_CHECK td_status td_searcher_search(td_searcher *searcher, const t
 /* Insert, or replace, an item for each row of `items` [rows, dim]; ids [rows] are NUL-terminated. Of
  * an id that is there twice, the last row stays. `positions` [rows] receives where they are; may be
  * NULL. All rows at once, or, on failure, none. Under a microsecond a row, and every so often (once in
- * N / 16 rows, or 1024) a merge, which comes to some twenty microseconds a row (docs/speed.md). ARGUMENT
- * for other dimensions or an id that cannot be; NUMERIC for a value that is not finite, or beyond what a
- * tree takes. */
+ * N / 32 rows, or 1024) a merge, which comes to some tens of microseconds a row (docs/speed.md).
+ * ARGUMENT for other dimensions or an id that cannot be; NUMERIC for a value that is not finite, or
+ * beyond what a tree takes. */
 TD_API TD_MUST_CHECK td_status td_index_upsert(td_index *index, const td_vectors *items,
                                                const char *const *ids, uint32_t *positions,
                                                td_error *err);

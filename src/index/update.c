@@ -15,7 +15,7 @@
 enum {
     /* Rows of a log: a share of the items, so that a search looks at few more, and a merge, which
      * touches all items, is rare. */
-    ROWS_SHARE = 16,
+    ROWS_SHARE = 32,
     ROWS_MIN = 1024
 };
 
