@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "data.h"
+#include "memory.h"
 #include "metrics.h"
 #include "output.h"
 #include "recipe.h"
@@ -23,6 +24,7 @@ typedef struct train_arguments {
     cli_training training;
     td_evaluate_options evaluate;
     cli_beside beside;
+    cli_memory memory;
 } train_arguments;
 
 static const td_option own_rows[] = {
@@ -46,6 +48,7 @@ static const cli_group groups[] = {
     CLI_TRAINING_GROUPS(train_arguments),
     {"Measuring what was held out", td_evaluate_option_table, offsetof(train_arguments, evaluate)},
     {"What it must beat", cli_beside_option_table, offsetof(train_arguments, beside)},
+    {"Memory", cli_memory_option_table, offsetof(train_arguments, memory)},
     {"Everywhere", cli_common_option_table, offsetof(train_arguments, common)},
 };
 
@@ -132,6 +135,7 @@ static td_status run(cli_call *call, td_error *err)
     td_model *model = NULL;
     td_train_report report = {0};
     cli_comparison comparison;
+    cli_memory_report memory;
     bool json = call->common->json;
     TD_TRY(cli_output_check(arguments->own.output, err));
     TD_TRY(cli_training_check(&arguments->training, call, err));
@@ -146,6 +150,13 @@ static td_status run(cli_call *call, td_error *err)
     TD_TRY(cli_recipe_choose(&arguments->recipe, call, &parts, &arguments->training.model,
                              &arguments->training.softmax, err));
     TD_TRY(cli_training_catalog(&catalog, call, arguments->own.items, &arguments->catalog, err));
+    const cli_memory_job job = {&arguments->training, &parts, catalog, &arguments->beside};
+    TD_TRY(cli_memory_plan(&memory, &arguments->memory, call, &job, err));
+    if (arguments->memory.plan) {
+        json_t *root = json ? json_pack("{s:o}", "memory", cli_memory_json(&memory)) : NULL;
+        if (json) TD_TRY(cli_json_print(root, err));
+        goto done;
+    }
     TD_TRY(td_model_create(&model, call->context, parts.train, catalog,
                            &arguments->training.model, err));
     TD_TRY(cli_training_run(&arguments->training, call, model, &parts, &report, err));
@@ -160,8 +171,10 @@ static td_status run(cli_call *call, td_error *err)
         if (!json) cli_comparison_print(&comparison, call);
     }
     if (json) {
-        TD_TRY(cli_json_print(report_json(call, &parts, model, &report,
-                                          parts.test != NULL ? &comparison : NULL), err));
+        json_t *root = report_json(call, &parts, model, &report,
+                                   parts.test != NULL ? &comparison : NULL);
+        json_object_set_new(root, "memory", cli_memory_json(&memory));
+        TD_TRY(cli_json_print(root, err));
     }
 done:
     td_model_free(model);
@@ -186,8 +199,10 @@ const cli_verb cli_train = {
                "    --items data/ml-latest-small/movies.csv --split random -o movies.tandem",
     .output = "One object: model (the file), queries, candidates, parameters, read (lines, rows, "
               "below_rating, bad_lines), train (trainer, rows, epochs, best_epoch, steps, "
-              "first_loss, last_loss, best_monitor, seconds) and evaluation (as tandem evaluate "
-              "prints it, or null).",
+              "first_loss, last_loss, best_monitor, seconds), evaluation (as tandem evaluate "
+              "prints it, or null) and memory (bytes, known before the training: data, model, "
+              "copies, optimizer, workspace, evaluation, baselines, needed, may_be_taken). With "
+              "--plan: memory alone.",
     CLI_GROUPS(groups),
     .arguments_size = sizeof(train_arguments),
     .run = run,

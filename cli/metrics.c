@@ -68,10 +68,32 @@ done:
     return status;
 }
 
+/* Its time is the cube of the candidates: "auto" does without where that is long. */
+static bool leave_out_ease(choice *chosen, uint32_t candidates)
+{
+    if (!chosen->automatic || candidates <= CLI_EASE_CANDIDATES) return false;
+    chosen->taken[TD_BASELINE_EASE] = false;
+    return true;
+}
+
 td_status cli_beside_check(const cli_beside *beside, td_error *err)
 {
     choice chosen;
     return choose(&chosen, beside->baselines, err);
+}
+
+td_status cli_beside_kinds(uint32_t *kinds, const cli_beside *beside, uint32_t candidates,
+                           td_error *err)
+{
+    choice chosen;
+    *kinds = 0;
+    td_status status = choose(&chosen, beside->baselines, err);
+    if (status != TD_OK) return status;
+    leave_out_ease(&chosen, candidates);
+    for (uint32_t b = 0; b < BASELINES; b++) {
+        if (chosen.taken[b]) *kinds |= 1u << b;
+    }
+    return TD_OK;
 }
 
 /* --- measuring */
@@ -133,10 +155,7 @@ td_status cli_compare(cli_comparison *comparison, const cli_call *call, const td
     *comparison = (cli_comparison){.count = 1, .candidates = candidates,
                                    .exclude_seen = options->exclude_seen};
     TD_TRY(choose(&chosen, beside->baselines, err));
-    if (chosen.automatic && candidates > CLI_EASE_CANDIDATES) {
-        chosen.taken[TD_BASELINE_EASE] = false;
-        comparison->ease_left_out = true;
-    }
+    comparison->ease_left_out = leave_out_ease(&chosen, candidates);
     cli_system *own = &comparison->systems[0];
     own->name = "model";
     TD_TRY(td_evaluate_model(&own->metrics, model, train, test, options, &hook, err));

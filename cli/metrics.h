@@ -36,6 +36,9 @@ typedef struct cli_comparison {
 
 /* Is the list of baselines one that can be understood? */
 TD_MUST_CHECK td_status cli_beside_check(const cli_beside *beside, td_error *err);
+/* Which they are for so many candidates: bits 1 << td_baseline_kind. */
+TD_MUST_CHECK td_status cli_beside_kinds(uint32_t *kinds, const cli_beside *beside,
+                                         uint32_t candidates, td_error *err);
 TD_MUST_CHECK td_status cli_compare(cli_comparison *comparison, const cli_call *call,
                                     const td_model *model, const td_dataset *train,
                                     const td_dataset *test, const cli_beside *beside,

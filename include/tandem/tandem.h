@@ -1186,6 +1186,56 @@ TD_API void td_baseline_free(td_baseline *baseline);
  * query beyond td_dataset_queries. */
 TD_API td_scorer td_baseline_scorer(const td_baseline *baseline);
 
+/* --- the memory of a training ----------------------------------------------------------------
+ * What a training takes, and the measuring behind it, told before any of it is taken. The figures are
+ * bounds: no more is taken, and seldom much less. The library never asks the machine: what may be taken is
+ * for the caller to say.
+ */
+typedef struct td_plan_data {
+    td_data_size size;           /* training rows; all ids, those that are only held out too */
+    uint64_t query_rows_max;     /* training rows of the query with the most */
+    uint64_t candidate_rows_max; /* and of the candidate with the most */
+    uint64_t id_bytes;           /* of all ids */
+    uint64_t title_bytes;        /* of an item file; 0: none */
+    uint64_t validation_rows, test_rows; /* 0: none */
+    bool weighted, timed;        /* have rows weights, have they times? */
+    uint32_t baselines;          /* measured on the test part too: bits 1 << td_baseline_kind */
+    uint32_t threads;            /* 0 means 1 */
+} td_plan_data;
+
+/* What is known of datasets; `validation` and `test` may be NULL. Titles, baselines and threads become 0.
+ * MEMORY: takes 4 bytes an id for a moment. */
+TD_API TD_MUST_CHECK td_status td_plan_data_of(td_plan_data *data, const td_dataset *train,
+                                               const td_dataset *validation, const td_dataset *test,
+                                               td_error *err);
+
+/* Bytes; UINT64_MAX stands for all that is more. */
+typedef struct td_memory_plan {
+    uint64_t data;       /* rows and ids of the datasets: there already, so not in `needed` */
+    uint64_t model;      /* weights, ids, titles, and what each query has seen */
+    uint64_t copies;     /* of the weights: the last good epoch, and the best */
+    uint64_t optimizer;  /* state of the optimizer */
+    uint64_t workspace;  /* the order of the rows, a batch, and one step */
+    uint64_t evaluation; /* vectors, their index and lists, for the larger part that is measured on */
+    uint64_t baselines;  /* the largest of them, and its scores; after the training */
+    uint64_t needed;     /* at one time, beside the data */
+} td_memory_plan;
+
+/* The plan of td_model_create and td_model_train, then td_evaluate_model and the baselines, with their
+ * default options. ARGUMENT for options that are not allowed. */
+TD_API TD_MUST_CHECK td_status td_train_plan(td_memory_plan *plan, const td_plan_data *data,
+                                             const td_model_options *model,
+                                             const td_train_options *train, td_error *err);
+/* The same for td_model_train_ials. */
+TD_API TD_MUST_CHECK td_status td_ials_plan(td_memory_plan *plan, const td_plan_data *data,
+                                            const td_model_options *model,
+                                            const td_ials_options *ials, td_error *err);
+
+/* LIMIT unless what is needed fits into `bytes_max`; the sentence says what takes the most, and what would
+ * make it less. */
+TD_API TD_MUST_CHECK td_status td_memory_plan_check(const td_memory_plan *plan, uint64_t bytes_max,
+                                                    td_error *err);
+
 /* ------------------------------------------------------------------------------------------------
  * 7 index -- the nearest candidates
  * --------------------------------------------------------------------------------------------- */

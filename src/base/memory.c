@@ -7,6 +7,7 @@
 #include "base/memory.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -131,4 +132,15 @@ td_status td__copy_text(char **out, td_context *context, const char *text, size_
     if (bytes > 0) memcpy(*out, text, bytes);
     (*out)[bytes] = '\0';
     return TD_OK;
+}
+
+const char *td__amount(char text[TD__AMOUNT_MAX], uint64_t bytes)
+{
+    const double size = (double)bytes;
+    if (bytes == UINT64_MAX) snprintf(text, TD__AMOUNT_MAX, "more than 16 EB");
+    else if (size >= 1e10) snprintf(text, TD__AMOUNT_MAX, "%.0f GB", size / 1e9);
+    else if (size >= 1e9) snprintf(text, TD__AMOUNT_MAX, "%.1f GB", size / 1e9);
+    else if (size >= 1e7) snprintf(text, TD__AMOUNT_MAX, "%.0f MB", size / 1e6);
+    else snprintf(text, TD__AMOUNT_MAX, "%.1f MB", size / 1e6);
+    return text;
 }

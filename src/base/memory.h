@@ -31,6 +31,10 @@ void td__free(td_context *context, void *block);
 TD_MUST_CHECK td_status td__copy_text(char **out, td_context *context, const char *text,
                                       size_t bytes, td_error *err);
 
+/* "12 GB", "1.5 GB", "61 MB": a number of bytes for people. Returns `text`. */
+enum { TD__AMOUNT_MAX = 32 };
+const char *td__amount(char text[TD__AMOUNT_MAX], uint64_t bytes);
+
 /* *out = a * b or a + b; false if it does not fit. */
 static inline bool td__mul_size(size_t a, size_t b, size_t *out)
 {

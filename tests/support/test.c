@@ -37,13 +37,25 @@ static bool allocation_fails(test_memory *memory)
     return memory->persistent ? number >= memory->fail_at : number == memory->fail_at;
 }
 
+/* Another thread may have raised the peak meanwhile: then that holds. */
+static void count_bytes(test_memory *memory, int64_t more)
+{
+    int64_t now = __atomic_add_fetch(&memory->bytes, more, __ATOMIC_RELAXED);
+    int64_t peak = __atomic_load_n(&memory->peak, __ATOMIC_RELAXED);
+    while (now > peak
+           && !__atomic_compare_exchange_n(&memory->peak, &peak, now, false, __ATOMIC_RELAXED,
+                                           __ATOMIC_RELAXED)) {
+        continue;
+    }
+}
+
 static void *counting_resize(void *user, void *block, size_t old_size, size_t new_size)
 {
     test_memory *memory = user;
     if (new_size == 0) {
         if (block != NULL) {
             __atomic_fetch_sub(&memory->blocks, 1, __ATOMIC_RELAXED);
-            __atomic_fetch_sub(&memory->bytes, (int64_t)old_size, __ATOMIC_RELAXED);
+            count_bytes(memory, -(int64_t)old_size);
         }
         free(block);
         return NULL;
@@ -51,7 +63,8 @@ static void *counting_resize(void *user, void *block, size_t old_size, size_t ne
     if (allocation_fails(memory)) return NULL;
     void *moved = NULL;
     if (posix_memalign(&moved, 64, new_size) != 0) return NULL;
-    __atomic_fetch_add(&memory->bytes, (int64_t)new_size - (int64_t)old_size, __ATOMIC_RELAXED);
+    count_bytes(memory, (int64_t)new_size); /* both blocks are there for a moment */
+    count_bytes(memory, -(int64_t)old_size);
     if (block == NULL) {
         __atomic_fetch_add(&memory->blocks, 1, __ATOMIC_RELAXED);
         return moved;

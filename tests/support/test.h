@@ -51,6 +51,7 @@ typedef struct test_memory {
     int64_t allocations; /* so far */
     int64_t blocks;      /* live */
     int64_t bytes;       /* live */
+    int64_t peak;        /* the most that was; set it to `bytes` to start anew */
 } test_memory;
 
 /* A context on such an allocator. `memory` must outlive it. */

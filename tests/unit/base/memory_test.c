@@ -114,6 +114,18 @@ static void sizes_are_checked(void **state)
     assert_false(td__add_size(SIZE_MAX, 1, &out));
 }
 
+static void amounts_are_for_people(void **state)
+{
+    (void)state;
+    char text[TD__AMOUNT_MAX];
+    assert_string_equal(td__amount(text, 0), "0.0 MB");
+    assert_string_equal(td__amount(text, 1500000), "1.5 MB");
+    assert_string_equal(td__amount(text, 61234567), "61 MB");
+    assert_string_equal(td__amount(text, 1230000000), "1.2 GB");
+    assert_string_equal(td__amount(text, 25769803776), "26 GB");
+    assert_string_equal(td__amount(text, UINT64_MAX), "more than 16 EB");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -124,6 +136,7 @@ int main(void)
         cmocka_unit_test(a_failed_growth_keeps_the_block),
         cmocka_unit_test(text_is_copied_with_its_end),
         cmocka_unit_test(sizes_are_checked),
+        cmocka_unit_test(amounts_are_for_people),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
