@@ -524,6 +524,9 @@ typedef enum td_reduction {
  *   7 hard negatives    the positive and the `hard_negatives` best of the others stay; ties: lower
  *                       column
  *   8 cross-entropy     weight[b] * (ln sum exp S[b] - S[b][positive]), with label smoothing
+ * Symmetric: the mean of that and of the other way round, in which each row's positive is measured against
+ * the queries of the batch by the same steps (Radford et al., ICML 2021, CLIP): S[b'][positive[b]] over b'.
+ * There an accidental hit is another query with the row's own query_id; step 4 changes nothing.
  * A column that left takes no part: probability 0, gradient 0. TFRS puts -3.4e36 there, which is the
  * same unless labels are smoothed or the positive itself leaves; see docs/tfrs.md. */
 typedef struct td_retrieval_options {
@@ -531,6 +534,7 @@ typedef struct td_retrieval_options {
     bool remove_accidental_hits; /* needs candidate ids */
     uint32_t hard_negatives;     /* 0, or C - 1 and more: all negatives stay */
     float label_smoothing;       /* [0, 1]: positive 1 - e + e/n, others e/n, over the n that stay */
+    bool symmetric;              /* candidates against queries too; for one head, without score_mask */
     td_reduction reduction;
 } td_retrieval_options;
 
@@ -549,6 +553,7 @@ typedef struct td_retrieval_batch {
     const float *sample_weight;        /* [B] any finite numbers, or NULL: 1 */
     const float *sampling_probability; /* [C] >= 0, clipped in step 4; or NULL: no correction */
     const uint64_t *candidate_id;      /* [C] or NULL; equal numbers are equal candidates */
+    const uint64_t *query_id;          /* [B] or NULL; for symmetric with removal */
     const uint8_t *score_mask;         /* [B, C], 0: leave out; or NULL */
 } td_retrieval_batch;
 

@@ -104,7 +104,12 @@ static uint64_t loss_bytes(const td__plan_input *in, const td_train_options *opt
                                .dim = in->model->dim,
                                .heads = in->model->heads,
                                .hard_negatives = options->loss.hard_negatives};
+    if (options->loss.symmetric && shape.columns < shape.rows) shape.columns = shape.rows;
     uint64_t bytes = td__softmax_bytes(&shape, in->threads);
+    if (options->loss.symmetric) {
+        bytes += (batch->queries + batch->candidates) * (in->model->dim * FLOAT + INDEX);
+        bytes += 2 * FLOAT * batch->interactions;
+    }
     if (options->kind != TD_LOSS_SOFTMAX) bytes += 32 * batch->interactions;
     bytes += INDEX * (batch->queries + 2) + 2 * FLOAT * batch->interactions;
     return bytes + 2 * FLOAT * batch->candidates;

@@ -66,6 +66,8 @@ td_status td_retrieval_create(td_retrieval **out, td_context *context,
     task->options = chosen;
     task->shape = *shape;
     if (task->shape.heads == 0) task->shape.heads = 1;
+    TD_FAIL_IF(chosen.symmetric && task->shape.heads > 1, err, ERR_ARGUMENT,
+               "a symmetric loss works with one head; there are %u", task->shape.heads);
     TD_TRY(td__fused_create(&task->fused, context, &task->shape, &chosen, err));
     TD_TRY(td__plain_create(&task->plain, context, &task->shape, &chosen, false, err));
     *out = task;
@@ -86,6 +88,19 @@ void td_retrieval_free(td_retrieval *task)
 
 /* --- checks */
 
+static td_status check_symmetric(const td_retrieval *task, const td_retrieval_batch *batch,
+                                 td_error *err)
+{
+    td_status status = TD_OK;
+    if (!task->options.symmetric) return TD_OK;
+    TD_FAIL_IF(task->options.remove_accidental_hits && batch->query_id == NULL, err, ERR_ARGUMENT,
+               "removing accidental hits from a symmetric loss needs query_id");
+    TD_FAIL_IF(batch->score_mask != NULL, err, ERR_ARGUMENT,
+               "a symmetric loss takes no score_mask");
+done:
+    return status;
+}
+
 static td_status check_fit(const td_retrieval *task, const td_retrieval_batch *batch, td_error *err)
 {
     const td_retrieval_shape *shape = &task->shape;
@@ -105,6 +120,7 @@ static td_status check_fit(const td_retrieval *task, const td_retrieval_batch *b
                batch->candidates, batch->queries);
     TD_FAIL_IF(task->options.remove_accidental_hits && batch->candidate_id == NULL, err,
                ERR_ARGUMENT, "removing accidental hits needs candidate_id");
+    TD_TRY(check_symmetric(task, batch, err));
 done:
     return status;
 }

@@ -18,6 +18,8 @@
                    "keep the N best-scored negatives of each row, 0 keeps all"),                   \
     TD__OPTION_F32(type, at label_smoothing, "label-smoothing", "0", 0, 1, "SHARE",                \
                    "share of the label that is spread over all candidates"),                       \
+    TD__OPTION_BOOL(type, at symmetric, "symmetric", "false",                                      \
+                    "each candidate against the queries too, and the mean of both losses"),        \
     TD__OPTION_CHOICE(type, at reduction, "reduction", "sum", "sum|mean|none",                     \
                       "how the losses of a batch become one number")
 

@@ -123,6 +123,9 @@ static void training_takes_what_was_planned(void **state)
     w->options.batch_size = 8192;
     w->options.optimizer.optimizer = TD_OPTIMIZER_ADAM_LAZY;
     check_training("training with a large batch", w, false);
+    w->options.loss.symmetric = true;
+    check_training("training both ways", w, false);
+    w->options.loss.symmetric = false;
     w->options.dropout = 0.1f;
     w->options.shuffle = TD_SHUFFLE_NONE;
     w->options.kind = TD_LOSS_BPR;

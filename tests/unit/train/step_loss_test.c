@@ -10,7 +10,7 @@ enum { COUNT = 200, QUERIES = 30, CANDIDATES = 40, DIM = 12, HEADS_MAX = 2 };
 /* A batch of interactions among few distinct rows, and its vectors. */
 typedef struct drawn {
     uint32_t query_of[COUNT], candidate_of[COUNT], rows[CANDIDATES];
-    uint64_t candidate_id[COUNT];
+    uint64_t candidate_id[COUNT], query_id[COUNT];
     float weight[COUNT], probability[COUNT];
     float query[QUERIES * HEADS_MAX * DIM], candidate[CANDIDATES * DIM];
     float d_query[QUERIES * HEADS_MAX * DIM], d_candidate[CANDIDATES * DIM];
@@ -30,7 +30,8 @@ enum {
     HEADS = 32,
     SMOOTHING = 64,
     HARD = 128,
-    ALL = 256
+    SYMMETRIC = 256,
+    ALL = 512
 };
 
 static void draw_numbers(drawn *d, uint64_t seed)
@@ -44,6 +45,7 @@ static void draw_numbers(drawn *d, uint64_t seed)
         d->query_of[i] = i < QUERIES ? i : (uint32_t)test_uniform(&seed, 0, QUERIES);
         d->candidate_of[i] = i < CANDIDATES ? i : (uint32_t)(skew * skew * CANDIDATES);
         d->candidate_id[i] = 1000 + 7 * (uint64_t)d->candidate_of[i];
+        d->query_id[i] = 5 + 3 * (uint64_t)d->query_of[i];
         d->weight[i] = i % 9 == 0 ? 0.0f : (float)test_uniform(&seed, 0, 2);
         d->probability[i] = 0.01f + 0.001f * (float)d->candidate_of[i];
     }
@@ -57,6 +59,7 @@ static void draw(drawn *d, uint64_t seed, unsigned with)
     d->heads = (with & HEADS) != 0 ? 2 : 1;
     td_train_options_init(&d->options);
     d->options.loss.remove_accidental_hits = (with & REMOVE) != 0;
+    d->options.loss.symmetric = (with & SYMMETRIC) != 0;
     d->options.loss.reduction = (with & MEAN) != 0 ? TD_REDUCTION_MEAN : TD_REDUCTION_SUM;
     if ((with & TEMPERATURE) != 0) d->options.loss.temperature = 0.4f;
     if ((with & SMOOTHING) != 0) d->options.loss.label_smoothing = 0.1f;
@@ -112,7 +115,8 @@ static double task_loss(const drawn *d, td_context *context)
                                 .query = wide_query, .candidate = wide_candidate,
                                 .sample_weight = d->batch.weight,
                                 .sampling_probability = d->batch.probability,
-                                .candidate_id = d->candidate_id};
+                                .candidate_id = d->candidate_id,
+                                .query_id = d->query_id};
     td_retrieval_result result = {.d_query = d_wide_query, .d_candidate = d_wide_candidate};
     assert_ok(td_retrieval_create(&task, context, &shape, &d->options.loss, &err));
     assert_ok(td_retrieval_compute(task, &batch, &result, &err));
@@ -147,6 +151,7 @@ static void distinct_rows_give_the_sums_of_their_interactions(void **state)
     for (unsigned with = 0; with < ALL; with++) {
         td_error err;
         double sum;
+        if ((with & SYMMETRIC) != 0 && (with & HEADS) != 0) continue;
         draw(&d, with + 1, with);
         assert_ok(run(&d, context, &sum, &err));
         assert_close(sum, task_loss(&d, context), 1e-6, 0);
@@ -166,7 +171,7 @@ static void same_bits_for_1_2_and_7_threads(void **state)
         td_error err;
         double sum;
         td_context *context = test_context(threads[i]);
-        draw(&again, 5, REMOVE | WEIGHTS | PROBABILITIES);
+        draw(&again, 5, REMOVE | WEIGHTS | PROBABILITIES | SYMMETRIC);
         assert_ok(run(&again, context, &sum, &err));
         td_context_free(context);
         if (i == 0) {
@@ -185,7 +190,9 @@ static void compute_allocates_nothing(void **state)
     static drawn d;
     test_memory memory = {.fail_at = -1};
     td_context *context = test_context_on(&memory, 2);
-    for (unsigned with = 0; with <= HEADS; with += HEADS) {
+    static const unsigned some[] = {0, HEADS, SYMMETRIC};
+    for (int i = 0; i < 3; i++) {
+        unsigned with = some[i];
         td_error err;
         td__step_loss *loss;
         double sum;
@@ -199,6 +206,21 @@ static void compute_allocates_nothing(void **state)
     }
     td_context_free(context);
     assert_int_equal(memory.blocks, 0);
+}
+
+static void symmetric_needs_the_softmax_and_one_head(void **state)
+{
+    (void)state;
+    static drawn d;
+    td_error err;
+    double sum;
+    td_context *context = test_context(1);
+    draw(&d, 3, SYMMETRIC | HEADS);
+    assert_fails(run(&d, context, &sum, &err), TD_ERR_ARGUMENT, "one vector a query; heads is 2");
+    draw(&d, 3, SYMMETRIC);
+    d.options.kind = TD_LOSS_CCL;
+    assert_fails(run(&d, context, &sum, &err), TD_ERR_ARGUMENT, "works with loss softmax");
+    td_context_free(context);
 }
 
 static void losses_that_are_no_number_are_refused(void **state)
@@ -241,6 +263,7 @@ int main(void)
         cmocka_unit_test(distinct_rows_give_the_sums_of_their_interactions),
         cmocka_unit_test(same_bits_for_1_2_and_7_threads),
         cmocka_unit_test(compute_allocates_nothing),
+        cmocka_unit_test(symmetric_needs_the_softmax_and_one_head),
         cmocka_unit_test(losses_that_are_no_number_are_refused),
         cmocka_unit_test(survives_every_failed_allocation),
     };
