@@ -1056,7 +1056,7 @@ TD_API void td_topk_accuracy_reset(td_topk_accuracy *metric);
 typedef struct td_factorized_topk td_factorized_topk;
 struct td_index; /* section 7 */
 
-/* `index` is borrowed and must outlive the metric. */
+/* `index` is borrowed, of dot products (else UNSUPPORTED), and must outlive the metric. */
 TD_API TD_MUST_CHECK td_status td_factorized_topk_create(td_factorized_topk **out,
                                                          td_context *context,
                                                          const struct td_index *index,
@@ -1264,9 +1264,22 @@ typedef enum td_index_kind { TD_INDEX_AUTO, TD_INDEX_EXACT, TD_INDEX_TREE } td_i
  * some ten thousand items on. AUTO decides by number and width of the items. */
 typedef enum td_prefilter { TD_PREFILTER_AUTO, TD_PREFILTER_NONE, TD_PREFILTER_INT8 } td_prefilter;
 
+/* What a score is; larger is nearer in each.
+ * DOT_PRODUCT  q x.
+ * COSINE       q x / (|q| |x|); 0 if either is zeros. Items are kept divided by their lengths.
+ * SQUARED_L2   -|q - x|^2: minus the squared distance, summed as 2 q x - |x|^2 - |q|^2 in float32, so that
+ *              its rounding is relative to the squared lengths: the score of an equal vector is 0 but for
+ *              that, on either side. Of several vectors a query, the nearest counts. */
+typedef enum td_distance_measure {
+    TD_DOT_PRODUCT,
+    TD_COSINE,
+    TD_SQUARED_L2
+} td_distance_measure;
+
 /* How to build. Names of ScaNN where it has the option. 0: chosen by number and width of the items. */
 typedef struct td_index_options {
     td_index_kind kind;
+    td_distance_measure distance_measure;
     td_prefilter prefilter; /* EXACT */
     uint32_t num_leaves;
     uint32_t dimensions_per_block; /* numbers that share one code of 4 bits */
@@ -1302,13 +1315,15 @@ TD_API TD_MUST_CHECK td_status td_index_check(const td_index *index, td_error *e
 TD_API uint64_t td_index_count(const td_index *index);
 TD_API uint32_t td_index_dim(const td_index *index);
 TD_API const td_vocab *td_index_ids(const td_index *index); /* NULL if built without */
-/* Copy of the vector at `position` into `vector` [dim]; zeros for a deleted item. (Items may be kept
+/* Copy of the vector at `position` into `vector` [dim]; zeros for a deleted item; divided by its length in
+ * an index by cosine. (Items may be kept
  * packed, so there may be no row to borrow.) */
 TD_API void td_index_vector(const td_index *index, uint32_t position, float *vector);
 
 /* What an index is. */
 typedef struct td_index_info {
     td_index_kind kind; /* EXACT or TREE */
+    td_distance_measure distance_measure;
     uint64_t bytes;     /* of memory, without ids */
     td_prefilter prefilter; /* EXACT: NONE or INT8 */
     /* TREE, else 0: */
@@ -1329,6 +1344,7 @@ typedef struct td_index_info {
 /* Fill `info`. */
 TD_API void td_index_describe(const td_index *index, td_index_info *info);
 TD_API const char *td_index_kind_name(td_index_kind kind); /* "tree" */
+TD_API const char *td_distance_measure_name(td_distance_measure measure); /* "dot_product" */
 
 /* Learn what each target_recall takes from `queries`: vectors of real users, a few hundred or more.
  * (Users are not where items are, so items are no replacement.) An EXACT index has nothing to learn.
@@ -1375,7 +1391,7 @@ TD_API void td_searcher_free(td_searcher *searcher);
 /* Top k of each query by (score descending, position ascending): all of them from an EXACT index, those
  * found from a TREE. `hits` [queries, k] and `counts` [queries] are filled: min(k, allowed items) each,
  * whatever the kind; places of `hits` beyond that hold TD_NONE and -INFINITY. Never an item that is
- * excluded or not allowed. A score is one chain of float32 fused multiply-adds in the order of the
+ * excluded or not allowed. A score (td_distance_measure) is one chain of float32 fused multiply-adds in the order of the
  * dimensions, starting from the bias; -0 counts as 0, and one without a value (infinity less infinity,
  * where numbers overflow) as -INFINITY. The same bits for any threads, kernels, and grouping of queries
  * into calls. A TREE searches exactly where that is cheaper: few allowed items, or k beyond a sixteenth
@@ -1429,7 +1445,7 @@ TD_API TD_MUST_CHECK td_status td_index_delete(td_index *index, const char *cons
 TD_API TD_MUST_CHECK td_status td_index_merge(td_index *index, td_error *err);
 /* Build anew from the items that are there now, and take the place of the old when done: for a thread
  * of the caller's own. Updates meanwhile are kept. `options` (NULL: defaults) must be of the same kind
- * or AUTO. A tree is calibrated on `queries`; without (NULL), it keeps the old table, leaves in
+ * or AUTO; the distance measure stays, whatever they say. A tree is calibrated on `queries`; without (NULL), it keeps the old table, leaves in
  * proportion. STATE if another rebuild is at work. */
 TD_API TD_MUST_CHECK td_status td_index_rebuild(td_index *index, const td_index_options *options,
                                                 const td_vectors *queries,

@@ -55,6 +55,8 @@ td_status td_factorized_topk_create(td_factorized_topk **out, td_context *contex
     TD_TRY(check_ks(ks, err));
     TD_FAIL_IF(!td__index_is_as_built(index), err, ERR_STATE, "the index has been updated; the metric "
                "needs one as it was built");
+    TD_FAIL_IF(index->distance.measure != TD_DOT_PRODUCT, err, ERR_UNSUPPORTED, "the metric ranks by "
+               "dot products; the index is one by %s", td_distance_measure_name(index->distance.measure));
     TD_TRY(td__alloc_zero(&metric, context, 1, sizeof *metric, err));
     *metric = (td_factorized_topk){.context = context, .index = index, .ks = *ks};
     for (uint32_t j = 0; j < ks->count; j++) {

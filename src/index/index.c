@@ -28,6 +28,9 @@ static const td_option option_rows[] = {
     TD__OPTION_CHOICE(td_index_options, kind, "kind", "auto", "auto|exact|tree",
                       "exact looks at every item; tree at the most likely ones; auto: exact for "
                       "fewer than 20000 items"),
+    TD__OPTION_CHOICE(td_index_options, distance_measure, "distance-measure", "dot_product",
+                      "dot_product|cosine|squared_l2",
+                      "what a score is; squared_l2 is minus the squared distance"),
     TD__OPTION_CHOICE(td_index_options, prefilter, "prefilter", "auto", "auto|none|int8",
                       "int8: an exact index looks at integers of 8 bits first, the answer stays the "
                       "same; auto: by number and width of the items"),
@@ -128,6 +131,42 @@ done:
     return status;
 }
 
+/* --- vectors as an index has them inside */
+
+typedef td_status inner_form(const td__distance *distance, const td_vectors *vectors, float *to,
+                             td_error *err);
+
+static td_status make_inner(td_vectors *inner, float **owned, const td_index *index, inner_form *make,
+                            td_error *err)
+{
+    td_status status = TD_OK;
+    const td__distance *distance = &index->distance;
+    td_vectors from = *inner;
+    *owned = NULL;
+    if (distance->measure == TD_DOT_PRODUCT) return TD_OK;
+    inner->dim += td__distance_columns(distance);
+    TD_TRY(td__alloc(owned, index->context, inner->rows * td__heads(inner) * inner->dim, sizeof **owned,
+                     err));
+    TD_TRY(make(distance, &from, *owned, err));
+    inner->data = *owned;
+done:
+    return status;
+}
+
+td_status td__inner_items(td_vectors *inner, float **owned, const td_index *index,
+                          const td_vectors *items, td_error *err)
+{
+    *inner = *items;
+    return make_inner(inner, owned, index, td__distance_items, err);
+}
+
+td_status td__inner_queries(td_vectors *inner, float **owned, const td_index *index,
+                            const td_vectors *queries, td_error *err)
+{
+    *inner = *queries;
+    return make_inner(inner, owned, index, td__distance_queries, err);
+}
+
 /* --- life */
 
 td_status td__index_create(td_index **out, td_context *context, const td__index_class *kind,
@@ -149,6 +188,27 @@ done:
     return status;
 }
 
+/* The index of a measure: its items as it has them inside. */
+static td_status build_measured(td_index *index, const td_vectors *items,
+                                const td_index_options *options, const td_progress_hook *hook,
+                                td_error *err)
+{
+    td_status status = TD_OK;
+    td_vectors inner;
+    float *owned = NULL;
+    index->distance.measure = options->distance_measure;
+    TD_FAIL_IF(items->dim + td__distance_columns(&index->distance) > TD__DIM_MAX, err, ERR_LIMIT,
+               "items have %u dimensions; by squared distances at most %d are allowed", items->dim,
+               TD__DIM_MAX - 2);
+    td__distance_choose(&index->distance, items);
+    TD_TRY(td__inner_items(&inner, &owned, index, items, err));
+    index->dim = inner.dim;
+    TD_TRY(index->kind->build(index, &inner, options, hook, err));
+done:
+    td__free(index->context, owned);
+    return status;
+}
+
 td_status td_index_build_with(td_index **out, td_context *context, const td_vectors *items,
                               const td_vocab *ids, const td_index_options *options,
                               const td_progress_hook *hook, td_error *err)
@@ -162,7 +222,7 @@ td_status td_index_build_with(td_index **out, td_context *context, const td_vect
     td_index_kind kind = options->kind;
     if (kind == TD_INDEX_AUTO) kind = items->rows < TREE_ITEMS_MIN ? TD_INDEX_EXACT : TD_INDEX_TREE;
     TD_TRY(td__index_create(&index, context, class_of(kind), items, ids, err));
-    TD_TRY(index->kind->build(index, items, options, hook, err));
+    TD_TRY(build_measured(index, items, options, hook, err));
     TD_TRY(td__updates_create(index, err));
     *out = index;
     return TD_OK;
@@ -248,12 +308,16 @@ td_status td_index_calibrate(td_index *index, const td_vectors *queries, const t
                              td_error *err)
 {
     td_status status = TD_OK;
+    td_vectors inner;
+    float *owned = NULL;
     TD_FAIL_IF(queries->rows == 0, err, ERR_ARGUMENT, "no queries to calibrate with");
     TD_TRY(td__check_queries(index, queries, err));
     if (index->kind->calibrate == NULL) return TD_OK;
     TD_TRY(td_index_merge(index, err));
-    TD_TRY(index->kind->calibrate(td__state_now(index)->base, queries, hook, err));
+    TD_TRY(td__inner_queries(&inner, &owned, index, queries, err));
+    TD_TRY(index->kind->calibrate(td__state_now(index)->base, &inner, hook, err));
 done:
+    td__free(index->context, owned);
     return status;
 }
 
@@ -266,7 +330,7 @@ uint64_t td_index_count(const td_index *index)
 
 uint32_t td_index_dim(const td_index *index)
 {
-    return index->dim;
+    return index->dim - td__distance_columns(&index->distance);
 }
 
 const td_vocab *td_index_ids(const td_index *index)
@@ -285,6 +349,7 @@ void td_index_describe(const td_index *index, td_index_info *info)
 {
     const td_index *base = hold(index);
     *info = (td_index_info){.kind = base->kind->kind, .items = base->count - base->dead};
+    info->distance_measure = index->distance.measure;
     base->kind->describe(base, info);
     info->updates = base->drift.updates;
     info->drift = drift_of(&base->drift);
@@ -298,9 +363,9 @@ void td_index_vector(const td_index *index, uint32_t position, float *vector)
     const td_index *base = hold(index);
     if (index->updates != NULL && index->updates->where != NULL) {
         td__merge from = td__merge_from(index);
-        td__merge_vector(&from, position, vector);
+        td__merge_copy(&from, position, td_index_dim(index), vector);
     } else {
-        td__index_copy(base, position, vector);
+        td__index_copy(base, position, td_index_dim(index), vector);
     }
     let_go(index);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/container.h"
+#include "index/distance.h"
 #include "kernel/kernel.h"
 
 typedef struct td__index_class td__index_class;
@@ -30,7 +31,8 @@ struct td_index {
     const td__index_class *kind;
     td_context *context;
     uint64_t count;        /* N */
-    uint32_t dim;
+    uint32_t dim;          /* with the columns of the distance measure */
+    td__distance distance; /* of the index as the user has it; bases know dot products only */
     td_vocab *ids;         /* shared, or NULL */
     float greatest;        /* largest absolute value of an element */
     /* The vectors, in one of two ways. Columns past N are zeros. */
@@ -99,13 +101,13 @@ static inline size_t td__index_step(const td_index *index)
     return index->rows != NULL ? 1 : TD__PANEL;
 }
 
-/* Copy of a vector of an index that does not change. */
-static inline void td__index_copy(const td_index *index, uint32_t position, float *vector)
+/* Copy of the first `dim` numbers of a vector of an index that does not change. */
+static inline void td__index_copy(const td_index *index, uint32_t position, uint32_t dim, float *vector)
 {
     const float *from = td__index_at(index, position);
     size_t step = td__index_step(index);
-    if (step == 1) memcpy(vector, from, index->dim * sizeof *vector);
-    else for (uint32_t k = 0; k < index->dim; k++) vector[k] = from[k * step];
+    if (step == 1) memcpy(vector, from, dim * sizeof *vector);
+    else for (uint32_t k = 0; k < dim; k++) vector[k] = from[k * step];
 }
 
 /* Score of the item at `position` for one query vector [dim]: the same bits as in a scan. */
@@ -118,6 +120,12 @@ TD_MUST_CHECK td_status td__index_create(td_index **out, td_context *context,
 
 /* The class of a name in a file, or NULL. */
 const td__index_class *td__index_class_find(const char *name);
+
+/* Vectors as the index has them inside: the caller's own, or `*owned`, to be freed with td__free. */
+TD_MUST_CHECK td_status td__inner_items(td_vectors *inner, float **owned, const td_index *index,
+                                        const td_vectors *items, td_error *err);
+TD_MUST_CHECK td_status td__inner_queries(td_vectors *inner, float **owned, const td_index *index,
+                                          const td_vectors *queries, td_error *err);
 
 /* NUMERIC, naming row and column, if an element is not finite; `what` is "item", "query". */
 TD_MUST_CHECK td_status td__check_vectors(const td_vectors *vectors, const char *what, td_error *err);

@@ -3,7 +3,8 @@
  * Serves: stage 7. In: an index, a path. Out: a container of kind "index" (base/container.h) with the
  * tensor "vectors" [N, dim] in plain rows, which any safetensors reader can use, the ids, and what the
  * kind of index adds. A file that names no kind is an exact index's. One with deleted items has a bitmap
- * of those that are there and version 2, so that no older reader brings them back. Updates that are not
+ * of those that are there and version 2, so that no older reader brings them back; one of another measure
+ * than the dot product has version 3, so that none takes its scores for dot products. Updates that are not
  * merged yet are merged for the file. */
 #include "index/update.h"
 
@@ -17,7 +18,7 @@
 #include "base/pool.h"
 #include "base/poison.h"
 
-enum { INDEX_VERSION = 1, LIVE_VERSION = 2, UNPACK_ROWS = 4096 };
+enum { INDEX_VERSION = 1, LIVE_VERSION = 2, DISTANCE_VERSION = 3, UNPACK_ROWS = 4096 };
 
 #define KIND_KEY "index.kind"
 #define DRIFT_KEY "index.updates"
@@ -35,7 +36,7 @@ static void unpack_block(void *state, uint64_t block, uint32_t worker)
     uint64_t end = left < UNPACK_ROWS ? index->count : first + UNPACK_ROWS;
     (void)worker;
     for (uint64_t i = first; i < end; i++) {
-        td__index_copy(index, (uint32_t)i, work->rows + i * index->dim);
+        td__index_copy(index, (uint32_t)i, index->dim, work->rows + i * index->dim);
     }
 }
 
@@ -66,16 +67,24 @@ static td_status save_drift(const td__drift *drift, td__container_writer *writer
     return td__container_set(writer, DRIFT_KEY, text, err);
 }
 
-static td_status save_base(const td_index *index, const td_vocab *ids, const char *path, td_error *err)
+static uint32_t version_of(const td_index *base, const td__distance *distance)
+{
+    if (distance->measure != TD_DOT_PRODUCT) return DISTANCE_VERSION;
+    return base->dead > 0 ? LIVE_VERSION : INDEX_VERSION;
+}
+
+static td_status save_base(const td_index *index, const td_index *whole, const char *path, td_error *err)
 {
     td_status status = TD_OK;
     td__container_writer *writer = NULL;
+    const td_vocab *ids = td_index_ids(whole);
     const float *rows;
     float *owned;
-    uint32_t version = index->dead > 0 ? LIVE_VERSION : INDEX_VERSION;
     TD_TRY(rows_of(index, &rows, &owned, err));
-    TD_TRY(td__container_writer_create(&writer, index->context, "index", version, err));
+    TD_TRY(td__container_writer_create(&writer, index->context, "index",
+                                       version_of(index, &whole->distance), err));
     TD_TRY(td__container_set(writer, KIND_KEY, index->kind->name, err));
+    TD_TRY(td__distance_save(&whole->distance, writer, err));
     TD_TRY(save_drift(&index->drift, writer, err));
     TD_TRY(td__container_add(writer, "vectors", TD__F32, index->count, index->dim, rows, err));
     if (ids != NULL) TD_TRY(td__container_add_vocab(writer, "ids", ids, err));
@@ -100,7 +109,7 @@ td_status td_index_save(const td_index *index, const char *path, td_error *err)
         td__merge from = td__merge_from(index);
         TD_TRY(td__merge_make(&merged, &from, err));
     }
-    TD_TRY(save_base(merged != NULL ? merged : state->base, td_index_ids(index), path, err));
+    TD_TRY(save_base(merged != NULL ? merged : state->base, index, path, err));
 done:
     pthread_mutex_unlock(&index->updates->changing);
     td_index_free(merged);
@@ -154,6 +163,19 @@ done:
     return status;
 }
 
+static td_status load_distance(td_index *index, const td_vectors *items, const td__container *container,
+                               td_error *err)
+{
+    td_status status = TD_OK;
+    td__distance *distance = &index->distance;
+    TD_TRY(td__distance_load(distance, container, err));
+    TD_FAIL_IF(items->dim <= td__distance_columns(distance), err, ERR_CORRUPT,
+               "items of %u dimensions are too narrow for the distance measure", items->dim);
+    TD_TRY(td__distance_check(distance, items, err));
+done:
+    return status;
+}
+
 /* The checksums say that the file is as it was written; whether that is an index, loading it says. */
 static td_status build_from(td_index **out, td_context *context, const td__container *container,
                             td_error *err)
@@ -172,6 +194,7 @@ static td_status build_from(td_index **out, td_context *context, const td__conta
     }
     td_vectors items = {.data = tensor->data, .rows = tensor->rows, .dim = (uint32_t)tensor->cols};
     TD_TRY(td__index_create(&index, context, kind, &items, ids, err));
+    TD_TRY(load_distance(index, &items, container, err));
     TD_TRY(load_drift(&index->drift, container, err));
     TD_TRY(load_live(index, container, err));
     TD_TRY(kind->load(index, &items, container, err));
@@ -191,7 +214,7 @@ td_status td_index_load(td_index **out, td_context *context, const char *path, t
     td_status status = TD_OK;
     td__container *container = NULL;
     *out = NULL;
-    TD_TRY(td__container_open(&container, context, path, "index", LIVE_VERSION, err));
+    TD_TRY(td__container_open(&container, context, path, "index", DISTANCE_VERSION, err));
     status = build_from(out, context, container, err);
     if (status != TD_OK) status = td__fail_within(err, status, path);
 done:

@@ -49,6 +49,11 @@ typedef struct td__scanner {
 td__scanner *td__searcher_scanners(td_searcher *searcher);
 const td_index *td__searcher_index(const td_searcher *searcher);
 
+/* td_searcher_search of queries that are checked, and in the form that the index has inside. */
+TD_MUST_CHECK td_status td__searcher_search(td_searcher *searcher, const td_vectors *queries,
+                                            const td_search *search, td_hit *hits, uint32_t *counts,
+                                            td_error *err);
+
 /* Start with `count` <= TD__QUERY_BLOCK queries from `first` on. */
 void td__scanner_start(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count,
                        uint64_t capacity);

@@ -34,6 +34,7 @@ struct td_searcher {
     uint64_t *keys;        /* [threads, block, capacity] */
     float *packed;         /* [threads, dim, TD__PANEL], for an index that keeps no panels */
     uint32_t *exclude;     /* sorted copies, if the caller's were not sorted */
+    float *queries;        /* in the index's own form, if that is another than the caller's */
     void *scratch;         /* of the index's kind */
 };
 
@@ -121,6 +122,7 @@ void td_searcher_free(td_searcher *searcher)
     if (searcher->view.index != NULL) free_scratch(searcher);
     td__free(searcher->context, searcher->keys);
     td__free(searcher->context, searcher->exclude);
+    td__free(searcher->context, searcher->queries);
     td__view_part(&searcher->view);
     td__free(searcher->context, searcher);
 }
@@ -208,8 +210,8 @@ done:
 td_status td__check_queries(const td_index *index, const td_vectors *queries, td_error *err)
 {
     td_status status = TD_OK;
-    TD_FAIL_IF(queries->dim != index->dim, err, ERR_ARGUMENT,
-               "queries have %u dimensions, the index has %u", queries->dim, index->dim);
+    TD_FAIL_IF(queries->dim != td_index_dim(index), err, ERR_ARGUMENT,
+               "queries have %u dimensions, the index has %u", queries->dim, td_index_dim(index));
     TD_FAIL_IF(td__heads(queries) > TD__HEADS_MAX, err, ERR_LIMIT,
                "%u vectors per query; at most %d are allowed", queries->heads, TD__HEADS_MAX);
     TD_TRY(td__check_vectors(queries, "query", err));
@@ -384,8 +386,8 @@ done:
     return status;
 }
 
-td_status td_searcher_search(td_searcher *searcher, const td_vectors *queries,
-                             const td_search *search, td_hit *hits, uint32_t *counts, td_error *err)
+td_status td__searcher_search(td_searcher *searcher, const td_vectors *queries,
+                              const td_search *search, td_hit *hits, uint32_t *counts, td_error *err)
 {
     td_status status = TD_OK;
     td__view *view = &searcher->view;
@@ -398,7 +400,6 @@ td_status td_searcher_search(td_searcher *searcher, const td_vectors *queries,
         .counts = counts,
     };
     TD_TRY(td__view_begin(view, err));
-    TD_TRY(td__check_queries(view->index, queries, err));
     TD_TRY(check_k(search, queries->rows, err));
     TD_TRY(td_options_check(td_search_effort_option_table(), &search->effort, err));
     TD_TRY(check_bias(view, search, err));
@@ -406,5 +407,24 @@ td_status td_searcher_search(td_searcher *searcher, const td_vectors *queries,
     TD_TRY(search_view(searcher, &call, search, sorted, err));
 done:
     td__view_end(view);
+    return status;
+}
+
+td_status td_searcher_search(td_searcher *searcher, const td_vectors *queries,
+                             const td_search *search, td_hit *hits, uint32_t *counts, td_error *err)
+{
+    td_status status = TD_OK;
+    const td_index *index = searcher->view.index;
+    td_vectors inner = *queries;
+    TD_TRY(td__check_queries(index, queries, err));
+    if (index->distance.measure != TD_DOT_PRODUCT) {
+        inner.dim = index->dim;
+        TD_TRY(td__grow(&searcher->queries, searcher->context, inner.rows * td__heads(&inner) * inner.dim,
+                        sizeof *searcher->queries, err));
+        TD_TRY(td__distance_queries(&index->distance, queries, searcher->queries, err));
+        inner.data = searcher->queries;
+    }
+    TD_TRY(td__searcher_search(searcher, &inner, search, hits, counts, err));
+done:
     return status;
 }

@@ -204,12 +204,19 @@ done:
 static td_status check_vectors(const td_index *index, const td_vectors *items, td_error *err)
 {
     td_status status = TD_OK;
-    float limit = index->kind->greatest;
-    TD_FAIL_IF(items->dim != index->dim, err, ERR_ARGUMENT, "items have %u dimensions, the index has %u",
-               items->dim, index->dim);
+    TD_FAIL_IF(items->dim != td_index_dim(index), err, ERR_ARGUMENT,
+               "items have %u dimensions, the index has %u", items->dim, td_index_dim(index));
     TD_FAIL_IF(td__heads(items) != 1, err, ERR_ARGUMENT, "items have %u vectors each; only queries may "
                "have more than one", items->heads);
     TD_TRY(td__check_vectors(items, "item", err));
+done:
+    return status;
+}
+
+static td_status check_range(const td_index *index, const td_vectors *items, td_error *err)
+{
+    td_status status = TD_OK;
+    float limit = index->kind->greatest;
     float greatest = td__greatest_of(items->data, items->rows * items->dim);
     TD_FAIL_IF(limit > 0.0f && greatest > limit, err, ERR_NUMERIC, "an item has a value of %g; a %s "
                "takes up to %g, an exact index takes all", (double)greatest, index->kind->name,
@@ -249,16 +256,21 @@ td_status td_index_upsert(td_index *index, const td_vectors *items, const char *
 {
     td_status status = TD_OK;
     additions more = {0};
+    td_vectors inner;
+    float *owned = NULL;
     pthread_mutex_lock(&index->updates->changing);
     td__states_reclaim(index);
     TD_TRY(check_vectors(index, items, err));
+    TD_TRY(td__inner_items(&inner, &owned, index, items, err));
+    TD_TRY(check_range(index, &inner, err));
     TD_TRY(check_ids(index, ids, items->rows, &more, err));
     TD_TRY(td__update_places(index, more.count, err));
     TD_TRY(make_ids(index, &more, err));
     TD_TRY(td__update_room(index, items->rows, err));
-    put_all(index, items, ids, positions);
+    put_all(index, &inner, ids, positions);
 done:
     pthread_mutex_unlock(&index->updates->changing);
+    td__free(index->context, owned);
     return status;
 }
 

@@ -131,6 +131,8 @@ typedef struct td__merge {
 
 /* Copy of the vector at a position; zeros if it is not there. */
 void td__merge_vector(const td__merge *from, uint32_t position, float *vector);
+/* Of its first `dim` numbers. */
+void td__merge_copy(const td__merge *from, uint32_t position, uint32_t dim, float *vector);
 
 /* The current state as such. */
 td__merge td__merge_from(const td_index *index);

@@ -20,17 +20,22 @@ td__merge td__merge_from(const td_index *index)
                        .where = index->updates->where, .updates = state->log.entries_count};
 }
 
-void td__merge_vector(const td__merge *from, uint32_t position, float *vector)
+void td__merge_copy(const td__merge *from, uint32_t position, uint32_t dim, float *vector)
 {
     const td_index *base = from->base;
     uint32_t where = from->where[position];
     if (where == TD__NOWHERE) {
-        memset(vector, 0, base->dim * sizeof *vector);
+        memset(vector, 0, dim * sizeof *vector);
     } else if (where == TD__IN_BASE) {
-        td__index_copy(base, position, vector);
+        td__index_copy(base, position, dim, vector);
     } else {
-        memcpy(vector, from->log->rows + (size_t)where * base->dim, base->dim * sizeof *vector);
+        memcpy(vector, from->log->rows + (size_t)where * base->dim, dim * sizeof *vector);
     }
+}
+
+void td__merge_vector(const td__merge *from, uint32_t position, float *vector)
+{
+    td__merge_copy(from, position, from->base->dim, vector);
 }
 
 td_status td__merge_create(td_index **out, const td__merge *from, td_error *err)

@@ -18,6 +18,7 @@ typedef struct rebuilding {
     uint32_t *where;     /* from.where: a copy */
     uint32_t *positions; /* of the items that are there */
     float *rows;         /* [number of them, dim] */
+    float *queries;      /* in the index's own form, if that is another than the caller's */
     td_index *base;      /* the new one */
     td__state *fresh;
     uint32_t *places;    /* what will be updates->where */
@@ -96,7 +97,9 @@ static td_status build(rebuilding *work, const td_index_options *options, const 
         TD_TRY(work->base->kind->build(work->base, &items, options, hook, err));
     }
     if (queries != NULL && work->base->kind->calibrate != NULL) {
-        TD_TRY(work->base->kind->calibrate(work->base, queries, hook, err));
+        td_vectors inner;
+        TD_TRY(td__inner_queries(&inner, &work->queries, work->index, queries, err));
+        TD_TRY(work->base->kind->calibrate(work->base, &inner, hook, err));
     }
 done:
     return status;
@@ -172,6 +175,7 @@ static void clean_up(rebuilding *work)
     td__free(context, work->where);
     td__free(context, work->positions);
     td__free(context, work->rows);
+    td__free(context, work->queries);
     td__free(context, work->places);
     td_index_free(work->base);
     td__state_free(work->fresh, work->index);
