@@ -90,7 +90,7 @@ static td_status describe_index(const cli_call *call, json_t *root, td_error *er
 {
     td_index *index;
     td_index_info info;
-    td_status status = td_index_load(&index, call->context, call->operands[0], err);
+    td_status status = td_index_load_mapped(&index, call->context, call->operands[0], err);
     if (status != TD_OK) return status;
     td_index_describe(index, &info);
     json_object_set_new(

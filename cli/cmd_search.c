@@ -227,7 +227,7 @@ static td_status run(cli_call *call, td_error *err)
     uint64_t *allow = NULL;
     cli_hits hits = {0};
     TD_TRY(read_queries(&queries, call, own, err));
-    TD_TRY(td_index_load(&index, call->context, call->operands[0], err));
+    TD_TRY(td_index_load_mapped(&index, call->context, call->operands[0], err));
     TD_FAIL_IF(queries.vectors.dim != td_index_dim(index), err, ERR_ARGUMENT,
                "the queries have %u dimensions, %s has %u", queries.vectors.dim, call->operands[0],
                td_index_dim(index));

@@ -1310,6 +1310,12 @@ TD_API TD_MUST_CHECK td_status td_index_save(const td_index *index, const char *
                                              td_error *err);
 TD_API TD_MUST_CHECK td_status td_index_load(td_index **out, td_context *context, const char *path,
                                              td_error *err);
+/* The same, checked as strictly, but the large arrays (of a tree all but its centres, of an exact index
+ * with INT8 the vectors) stay in the file, which is mapped: loads in less time, and processes share the
+ * memory. The file may be replaced meanwhile, as td_index_save does, but its bytes must not change. Huge
+ * pages are for memory of one's own: searches of a large index take longer (docs/speed.md). */
+TD_API TD_MUST_CHECK td_status td_index_load_mapped(td_index **out, td_context *context,
+                                                    const char *path, td_error *err);
 TD_API TD_MUST_CHECK td_status td_index_check(const td_index *index, td_error *err);
 /* Positions, those of deleted items included. */
 TD_API uint64_t td_index_count(const td_index *index);
@@ -1325,6 +1331,7 @@ typedef struct td_index_info {
     td_index_kind kind; /* EXACT or TREE */
     td_distance_measure distance_measure;
     uint64_t bytes;     /* of memory, without ids */
+    uint64_t mapped;    /* of these in a mapped file */
     td_prefilter prefilter; /* EXACT: NONE or INT8 */
     /* TREE, else 0: */
     uint32_t leaves;

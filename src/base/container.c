@@ -78,6 +78,12 @@ td__digits td__header_checksum(const char *header, uint64_t size)
 
 /* --- asking */
 
+bool td__container_holds(const td__container *container, const void *address)
+{
+    uintptr_t start = (uintptr_t)container->bytes, at = (uintptr_t)address;
+    return at >= start && at - start <= container->size;
+}
+
 const char *td__container_kind(const td__container *container)
 {
     return container->kind;

@@ -78,6 +78,9 @@ TD_MUST_CHECK td_status td__container_open_foreign_bytes(td__container **out, td
                                                          td_error *err);
 void td__container_close(td__container *container);
 
+/* Does an address lie in the container's bytes? */
+bool td__container_holds(const td__container *container, const void *address);
+
 const char *td__container_kind(const td__container *container); /* "" if foreign */
 uint32_t td__container_version(const td__container *container);
 uint32_t td__container_count(const td__container *container); /* tensors, without padding */

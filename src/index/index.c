@@ -241,10 +241,18 @@ td_status td_index_build(td_index **out, td_context *context, const td_vectors *
     return td_index_build_with(out, context, items, ids, &options, NULL, err);
 }
 
+void td__index_drop(const td_index *index, void *array)
+{
+    bool owned = index->file == NULL || !td__container_holds(index->file, array);
+    if (owned) td__free(index->context, array);
+}
+
 void td__index_clear(td_index *index)
 {
     index->kind->clear(index);
     td__free(index->context, index->live);
+    td__container_close(index->file);
+    index->file = NULL;
     index->panels = index->rows = NULL;
     index->int8 = NULL;
     index->tree = NULL;

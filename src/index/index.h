@@ -40,6 +40,7 @@ struct td_index {
     float *rows;           /* tree, and exact with int8: [N, dim] */
     struct td__int8 *int8; /* exact: filters items before they are scored; or NULL */
     struct td__tree *tree; /* tree: the rest of it */
+    td__container *file;   /* large arrays may lie in it, never to be written; or NULL */
     uint64_t *live;        /* bitmap of the items that are there; NULL: all */
     uint64_t dead;         /* how many are not */
     td__drift drift;
@@ -166,6 +167,9 @@ static inline bool td__index_has(const td_index *index, uint32_t position)
 
 /* Was it never updated? Then its vectors may be used directly. */
 bool td__index_is_as_built(const td_index *index);
+
+/* Free an array of a base, if it does not lie in the base's file. */
+void td__index_drop(const td_index *index, void *array);
 
 /* Free what the kind has made, and the marks. */
 void td__index_clear(td_index *index);

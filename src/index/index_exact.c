@@ -54,12 +54,17 @@ done:
     return status;
 }
 
+/* The items of a file that is kept may stay where they are. */
 static td_status build_filtered(td_index *index, const td_vectors *items, td_error *err)
 {
     td_status status = TD_OK;
     uint64_t count = items->rows * items->dim;
-    TD_TRY(td__alloc(&index->rows, index->context, count, sizeof *index->rows, err));
-    if (count > 0) memcpy(index->rows, items->data, count * sizeof *index->rows);
+    if (index->file != NULL) {
+        index->rows = (float *)items->data; /* never written: what a file holds is a base's */
+    } else {
+        TD_TRY(td__alloc(&index->rows, index->context, count, sizeof *index->rows, err));
+        if (count > 0) memcpy(index->rows, items->data, count * sizeof *index->rows);
+    }
     index->greatest = td__greatest_of(index->rows, count);
     TD_TRY(td__int8_create(&index->int8, index->context, items, err));
 done:
@@ -105,7 +110,7 @@ static td_status load(td_index *index, const td_vectors *items, const td__contai
 static void clear(td_index *index)
 {
     td__free(index->context, index->panels);
-    td__free(index->context, index->rows);
+    td__index_drop(index, index->rows);
     td__int8_free(index->int8, index->context);
 }
 
@@ -142,10 +147,11 @@ done:
 
 static void describe(const td_index *index, td_index_info *info)
 {
+    uint64_t rows = index->count * index->dim * sizeof *index->rows;
     info->prefilter = index->int8 != NULL ? TD_PREFILTER_INT8 : TD_PREFILTER_NONE;
     info->bytes = index->int8 == NULL ? floats_of(index) * sizeof *index->panels
-                                      : index->count * index->dim * sizeof *index->rows
-                                            + td__int8_bytes(index->int8, index->count);
+                                      : rows + td__int8_bytes(index->int8, index->count);
+    info->mapped = index->int8 != NULL && index->file != NULL ? rows : 0;
 }
 
 const td__index_class td__index_exact = {

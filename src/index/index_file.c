@@ -177,10 +177,11 @@ done:
 }
 
 /* The checksums say that the file is as it was written; whether that is an index, loading it says. */
-static td_status build_from(td_index **out, td_context *context, const td__container *container,
+static td_status build_from(td_index **out, td_context *context, td__container **file, bool mapped,
                             td_error *err)
 {
     td_status status = TD_OK;
+    td__container *container = *file;
     td_index *index = NULL;
     td_vocab *ids = NULL;
     const td__tensor *tensor;
@@ -197,6 +198,10 @@ static td_status build_from(td_index **out, td_context *context, const td__conta
     TD_TRY(load_distance(index, &items, container, err));
     TD_TRY(load_drift(&index->drift, container, err));
     TD_TRY(load_live(index, container, err));
+    if (mapped) { /* the index's now */
+        index->file = container;
+        *file = NULL;
+    }
     TD_TRY(kind->load(index, &items, container, err));
     TD_TRY(td__updates_create(index, err));
     *out = index;
@@ -209,15 +214,25 @@ done:
     return TD_ERR_CORRUPT;
 }
 
-td_status td_index_load(td_index **out, td_context *context, const char *path, td_error *err)
+static td_status load(td_index **out, td_context *context, const char *path, bool mapped, td_error *err)
 {
     td_status status = TD_OK;
     td__container *container = NULL;
     *out = NULL;
     TD_TRY(td__container_open(&container, context, path, "index", DISTANCE_VERSION, err));
-    status = build_from(out, context, container, err);
+    status = build_from(out, context, &container, mapped, err);
     if (status != TD_OK) status = td__fail_within(err, status, path);
 done:
     td__container_close(container);
     return status;
+}
+
+td_status td_index_load(td_index **out, td_context *context, const char *path, td_error *err)
+{
+    return load(out, context, path, false, err);
+}
+
+td_status td_index_load_mapped(td_index **out, td_context *context, const char *path, td_error *err)
+{
+    return load(out, context, path, true, err);
 }

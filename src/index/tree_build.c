@@ -67,16 +67,16 @@ void td__tree_clear(td_index *index)
 {
     td_context *context = index->context;
     td__tree *tree = index->tree;
-    td__free(context, index->rows);
+    td__index_drop(index, index->rows);
     if (tree == NULL) return;
     td__centers_clear(&tree->centers);
     td__codec_clear(&tree->codec);
     td__free(context, tree->first);
-    td__free(context, tree->positions);
+    td__index_drop(index, tree->positions);
     td__free(context, tree->live);
-    td__free(context, tree->codes);
-    td__free(context, tree->rows);
-    td__free(context, tree->scales);
+    td__index_drop(index, tree->codes);
+    td__index_drop(index, tree->rows);
+    td__index_drop(index, tree->scales);
     td__free(context, tree->calibrated);
     td__free(context, tree);
 }

@@ -88,6 +88,25 @@ static td_status take(void *to, const td__container *file, const char *name, td_
     return status;
 }
 
+/* A large tensor of exactly this shape: where it lies, if the index keeps its file, or a copy. */
+static td_status keep(void *to, const td_index *index, const td__container *file, const char *name,
+                      const td__tensor *shape, td_error *err)
+{
+    td_status status = TD_OK;
+    const td__tensor *tensor;
+    void **array = to;
+    TD_TRY(td__container_require(file, name, shape->dtype, shape->rows, shape->cols, &tensor, err));
+    if (index->file != NULL) {
+        *array = (void *)tensor->data; /* never written: what a file holds is a base's */
+        return TD_OK;
+    }
+    uint64_t bytes = td__tensor_bytes(tensor);
+    TD_TRY(td__alloc(array, index->context, bytes, 1, err));
+    if (bytes > 0) memcpy(*array, tensor->data, (size_t)bytes);
+done:
+    return status;
+}
+
 static td_status load_calibration(td_index *index, const td__container *file, td_error *err)
 {
     td_status status = TD_OK;
@@ -113,13 +132,16 @@ static td_status load_slots(td_index *index, const td__container *file, td_error
     TD_TRY(td__container_require(file, "tree.positions", TD__U32, UINT64_MAX, 0, &positions, err));
     TD_FAIL_IF(positions->rows % TD__GROUP != 0 || positions->rows >= TD_NONE, err, ERR_CORRUPT,
                "a tree of %llu slots", (unsigned long long)positions->rows);
-    uint64_t slots = positions->rows;
-    TD_TRY(td__tree_room(index, (uint32_t)(slots / TD__GROUP), err));
-    TD_TRY(take(tree->positions, file, "tree.positions", TD__U32, slots, 0, err));
-    TD_TRY(take(tree->codes, file, "tree.codes", TD__U8, tree->groups,
-                tree->codec.blocks_padded * UINT64_C(16), err));
-    TD_TRY(take(tree->rows, file, "tree.rows", TD__U8, slots, tree->stride, err));
-    TD_TRY(take(tree->scales, file, "tree.scales", TD__F32, slots, 0, err));
+    uint64_t slots = positions->rows, groups = slots / TD__GROUP;
+    td__tensor codes = {.dtype = TD__U8, .rows = groups, .cols = tree->codec.blocks_padded * UINT64_C(16)};
+    td__tensor rows = {.dtype = TD__U8, .rows = slots, .cols = tree->stride};
+    td__tensor scales = {.dtype = TD__F32, .rows = slots};
+    tree->groups = (uint32_t)groups;
+    TD_TRY(keep(&tree->positions, index, file, "tree.positions", positions, err));
+    TD_TRY(keep(&tree->codes, index, file, "tree.codes", &codes, err));
+    TD_TRY(keep(&tree->rows, index, file, "tree.rows", &rows, err));
+    TD_TRY(keep(&tree->scales, index, file, "tree.scales", &scales, err));
+    TD_TRY(td__alloc(&tree->live, index->context, groups, sizeof *tree->live, err));
     td__tree_mark_live(tree);
 done:
     return status;
@@ -248,10 +270,9 @@ static td_status load(td_index *index, const td_vectors *items, const td__contai
                       td_error *err)
 {
     td_status status = TD_OK;
-    uint64_t floats = items->rows * items->dim;
-    TD_TRY(td__alloc(&index->rows, index->context, floats, sizeof *index->rows, err));
-    if (floats > 0) memcpy(index->rows, items->data, (size_t)floats * sizeof *index->rows);
-    index->greatest = td__greatest_of(index->rows, floats);
+    td__tensor vectors = {.dtype = TD__F32, .rows = items->rows, .cols = items->dim};
+    TD_TRY(keep(&index->rows, index, file, "vectors", &vectors, err));
+    index->greatest = td__greatest_of(index->rows, items->rows * items->dim);
     TD_TRY(load_tree(index, file, err));
     TD_TRY(check(index, err));
 done:
@@ -269,9 +290,11 @@ static void describe(const td_index *index, td_index_info *info)
     info->dimensions_per_block = tree->codec.width;
     info->anisotropic_eta = tree->codec.eta;
     info->calibration_queries = tree->calibration_queries;
-    info->bytes = index->count * index->dim * sizeof(float) + centers * index->dim * sizeof(float)
-                  + (uint64_t)tree->groups * tree->codec.blocks_padded * 16
-                  + slots * (tree->stride + sizeof *tree->positions + sizeof *tree->scales);
+    uint64_t large = index->count * index->dim * sizeof(float)
+                     + (uint64_t)tree->groups * tree->codec.blocks_padded * 16
+                     + slots * (tree->stride + sizeof *tree->positions + sizeof *tree->scales);
+    info->bytes = large + centers * index->dim * sizeof(float);
+    info->mapped = index->file != NULL ? large : 0;
     for (uint32_t l = 0; l < tree->centers.count; l++) {
         uint32_t items = 0;
         for (uint32_t g = tree->first[l]; g < tree->first[l + 1]; g++) {
