@@ -25,7 +25,8 @@ class Shape(c.Structure):
 class Batch(c.Structure):
     _fields_ = [(name, c.c_uint32) for name in ("queries", "candidates", "heads", "dim")] + [
         (name, c.c_void_p) for name in ("query", "candidate", "positive", "sample_weight",
-                                        "sampling_probability", "candidate_id", "score_mask")]
+                                        "sampling_probability", "candidate_id", "query_id",
+                                        "score_mask")]
 
 
 class Result(c.Structure):
@@ -36,7 +37,7 @@ class Result(c.Structure):
 class Options(c.Structure):
     _fields_ = [("temperature", c.c_float), ("remove_accidental_hits", c.c_bool),
                 ("hard_negatives", c.c_uint32), ("label_smoothing", c.c_float),
-                ("reduction", c.c_int)]
+                ("symmetric", c.c_bool), ("reduction", c.c_int)]
 
 
 def program(path):
