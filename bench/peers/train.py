@@ -99,7 +99,8 @@ def tutorial_options(arguments):
             "--batch-size", "8192", "--shuffle", "once", "--optimizer", "adagrad",
             "--learning-rate", "0.1", "--similarity", "dot", "--temperature", "1",
             "--reduction", "sum", "--sampling-correction", "none",
-            "--no-remove-accidental-hits", "--recipe", "plain", "--quiet"]
+            "--no-remove-accidental-hits", "--recipe", "plain", "--baselines", "popularity",
+            "--quiet"]
 
 
 def train(arguments, folder, epochs):
