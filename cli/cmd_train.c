@@ -2,7 +2,9 @@
  *
  * In: interactions, perhaps an item file. Out: a model, and how good it is on what was held out. */
 #include <stdio.h>
+#include <string.h>
 
+#include "args.h"
 #include "data.h"
 #include "memory.h"
 #include "metrics.h"
@@ -13,6 +15,7 @@
 typedef struct train_own {
     const char *output;
     const char *items;
+    const char *from;
 } train_own;
 
 typedef struct train_arguments {
@@ -32,6 +35,9 @@ static const td_option own_rows[] = {
                     "model file to write (-o FILE)"),
     TD__OPTION_TEXT(train_own, items, "items", NULL, "FILE",
                     "item file: ids and titles to show instead of bare ids"),
+    TD__OPTION_TEXT(train_own, from, "from", NULL, "MODEL",
+                    "model to go on from, trained as it was: the files then hold what happened "
+                    "since; new users and items get vectors, and all others start from theirs"),
 };
 
 static const td_option_table *own_table(void)
@@ -52,9 +58,66 @@ static const cli_group groups[] = {
     {"Everywhere", cli_common_option_table, offsetof(train_arguments, common)},
 };
 
+/* What a model is made of, beside the training part; NULL: there is none. */
+typedef struct origins {
+    td_model *old;
+    td_catalog *catalog;
+} origins;
+
+static td_status load_from(td_model **out, const cli_call *call, td_error *err)
+{
+    const train_arguments *arguments = call->arguments;
+    *out = NULL;
+    return arguments->own.from == NULL
+               ? TD_OK : td_model_load(out, call->context, arguments->own.from, err);
+}
+
+/* A new model, or the old one with what is new in the training part. */
+static td_status make_model(td_model **out, const cli_call *call, const origins *from,
+                            const cli_parts *parts, td_error *err)
+{
+    const train_arguments *arguments = call->arguments;
+    if (from->old != NULL) {
+        return td_model_extend(out, from->old, parts->train, from->catalog, err);
+    }
+    return td_model_create(out, call->context, parts->train, from->catalog,
+                           &arguments->training.model, err);
+}
+
+static void print_growth(const cli_call *call, const td_model *old, const td_model *model)
+{
+    const train_arguments *arguments = call->arguments;
+    if (old == NULL || call->common->quiet) return;
+    fprintf(stderr, "%s: %s queries and %s candidates are new\n", arguments->own.from,
+            cli_count(td_vocab_count(td_model_queries(model))
+                      - td_vocab_count(td_model_queries(old))),
+            cli_count(td_vocab_count(td_model_candidates(model))
+                      - td_vocab_count(td_model_candidates(old))));
+}
+
+/* What a model is like was settled when it was made. */
+static td_status check_from(const cli_call *call, td_error *err)
+{
+    td_status status = TD_OK;
+    const train_arguments *arguments = call->arguments;
+    const td_option_table *table = td_model_option_table();
+    bool ials = arguments->training.trainer == CLI_TRAINER_IALS;
+    TD_FAIL_IF(arguments->own.from != NULL && ials, err, ERR_ARGUMENT,
+               "iALS solves all vectors from the files alone, so it would forget what --from "
+               "knows; give it all files without --from");
+    for (uint32_t i = 0; arguments->own.from != NULL && i < table->count; i++) {
+        const char *name = table->rows[i].name;
+        bool shared = strcmp(name, "seed") == 0;
+        TD_FAIL_IF(!shared && cli_given_texts(call, name, NULL, 0) > 0, err, ERR_ARGUMENT,
+                   "--%s is settled by the model of --from; leave one of the two out", name);
+    }
+done:
+    return status;
+}
+
 /* Again on all rows that are there to train on, for as many epochs as were best. */
-static td_status train_again(const cli_call *call, td_model **model, cli_parts *parts,
-                             const td_catalog *catalog, uint32_t epochs, td_error *err)
+static td_status train_again(const cli_call *call, const origins *from, td_model **model,
+                             cli_parts *parts, uint32_t epochs, td_error *err)
 {
     td_status status = TD_OK;
     train_arguments *arguments = call->arguments;
@@ -67,8 +130,7 @@ static td_status train_again(const cli_call *call, td_model **model, cli_parts *
     parts->validation = parts->whole = NULL;
     arguments->training.softmax.epochs = epochs;
     arguments->training.softmax.log = NULL;
-    TD_TRY(td_model_create(model, call->context, parts->train, catalog, &arguments->training.model,
-                           err));
+    TD_TRY(make_model(model, call, from, parts, err));
     TD_TRY(cli_training_run(&arguments->training, call, *model, parts, &report, err));
     if (!call->common->quiet) {
         fprintf(stderr, "trained again on all %s rows for %u epochs in %.2f s\n",
@@ -131,13 +193,14 @@ static td_status run(cli_call *call, td_error *err)
     td_status status = TD_OK;
     train_arguments *arguments = call->arguments;
     cli_parts parts = {0};
-    td_catalog *catalog = NULL;
+    origins from = {0};
     td_model *model = NULL;
     td_train_report report = {0};
     cli_comparison comparison;
     cli_memory_report memory;
     bool json = call->common->json;
     TD_TRY(cli_output_check(arguments->own.output, err));
+    TD_TRY(check_from(call, err));
     TD_TRY(cli_training_check(&arguments->training, call, err));
     if (arguments->training.trainer != CLI_TRAINER_SOFTMAX) {
         arguments->recipe.kind = CLI_RECIPE_PLAIN; /* iALS has no settings to choose */
@@ -147,22 +210,23 @@ static td_status run(cli_call *call, td_error *err)
                           arguments->recipe.validation_fraction > 0, err));
     TD_TRY(cli_recipe_hold_out(&arguments->recipe, call, &arguments->data, &parts, err));
     cli_parts_print(&parts, call);
-    TD_TRY(cli_recipe_choose(&arguments->recipe, call, &parts, &arguments->training.model,
+    TD_TRY(load_from(&from.old, call, err));
+    TD_TRY(cli_recipe_choose(&arguments->recipe, call, &parts, from.old, &arguments->training.model,
                              &arguments->training.softmax, err));
-    TD_TRY(cli_training_catalog(&catalog, call, arguments->own.items, &arguments->catalog, err));
-    const cli_memory_job job = {&arguments->training, &parts, catalog, &arguments->beside};
+    TD_TRY(cli_training_catalog(&from.catalog, call, arguments->own.items, &arguments->catalog, err));
+    const cli_memory_job job = {&arguments->training, &parts, from.catalog, &arguments->beside};
     TD_TRY(cli_memory_plan(&memory, &arguments->memory, call, &job, err));
     if (arguments->memory.plan) {
         json_t *root = json ? json_pack("{s:o}", "memory", cli_memory_json(&memory)) : NULL;
         if (json) TD_TRY(cli_json_print(root, err));
         goto done;
     }
-    TD_TRY(td_model_create(&model, call->context, parts.train, catalog,
-                           &arguments->training.model, err));
+    TD_TRY(make_model(&model, call, &from, &parts, err));
+    print_growth(call, from.old, model);
     TD_TRY(cli_training_run(&arguments->training, call, model, &parts, &report, err));
     if (!json) print_report(call, model, &report);
     if (is_refitted(arguments, &report)) {
-        TD_TRY(train_again(call, &model, &parts, catalog, report.best_epoch, err));
+        TD_TRY(train_again(call, &from, &model, &parts, report.best_epoch, err));
     }
     TD_TRY(td_model_save(model, arguments->own.output, err));
     if (parts.test != NULL) {
@@ -177,8 +241,9 @@ static td_status run(cli_call *call, td_error *err)
         TD_TRY(cli_json_print(root, err));
     }
 done:
+    td_model_free(from.old);
+    td_catalog_free(from.catalog);
     td_model_free(model);
-    td_catalog_free(catalog);
     cli_parts_free(&parts);
     return status;
 }

@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "args.h"
+#include "base/options.h"
 #include "output.h"
 
 static const double VALIDATION_FRACTION = 0.1;
@@ -94,8 +97,28 @@ static void respect_batch_size(const cli_call *call, td_train_options *chosen)
     if (is_given(call, "batch-size") && !is_given(call, "group")) chosen->group = TD_GROUP_ROWS;
 }
 
+/* As `old` was trained, if it was by the softmax, and on the towers that it has. */
+static td_status choose_as_before(const td_model *old, td_model_options *model,
+                                  td_train_options *train, td_error *err)
+{
+    td_status status = TD_OK;
+    const char *text = td_model_training(old);
+    json_t *record = text == NULL ? NULL : json_loads(text, 0, NULL);
+    const char *trainer = json_string_value(json_object_get(record, "trainer"));
+    *model = *td_model_get_options(old);
+    if (trainer != NULL && strcmp(trainer, "softmax") == 0) {
+        TD_TRY(td__options_from_json(td_train_option_table(), train,
+                                     json_object_get(record, "options"), err));
+    }
+    train->checkpoint = train->log = NULL; /* they were the record's */
+done:
+    json_decref(record);
+    return status;
+}
+
 td_status cli_recipe_choose(const cli_recipe *recipe, const cli_call *call, const cli_parts *parts,
-                            td_model_options *model, td_train_options *train, td_error *err)
+                            const td_model *old, td_model_options *model, td_train_options *train,
+                            td_error *err)
 {
     td_status status = TD_OK;
     td_data_size size = {.rows = td_dataset_rows(parts->train).count,
@@ -104,11 +127,12 @@ td_status cli_recipe_choose(const cli_recipe *recipe, const cli_call *call, cons
     td_model_options chosen_model = *model;
     td_train_options chosen_train = *train;
     if (recipe->kind != CLI_RECIPE_AUTO) return TD_OK;
-    td_train_recommend(&size, &chosen_model, &chosen_train);
+    if (old != NULL) TD_TRY(choose_as_before(old, &chosen_model, &chosen_train, err));
+    else td_train_recommend(&size, &chosen_model, &chosen_train);
     respect_batch_size(call, &chosen_train);
     TD_TRY(take(call, td_model_option_table(), &chosen_model, model, err));
     TD_TRY(take(call, td_train_option_table(), &chosen_train, train, err));
-    if (!call->common->quiet) print_choice(&size, model, train);
+    if (!call->common->quiet && old == NULL) print_choice(&size, model, train);
 done:
     return status;
 }

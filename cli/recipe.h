@@ -20,9 +20,11 @@ const td_option_table *cli_recipe_option_table(void);
 TD_MUST_CHECK td_status cli_recipe_hold_out(const cli_recipe *recipe, const cli_call *call,
                                             const cli_data *data, cli_parts *parts, td_error *err);
 
-/* Set what no flag set, and say what was chosen and why. */
+/* Set what no flag set, and say what was chosen and why. With `old`, the model to go on from,
+ * settings are those that it was trained with; NULL: there is none. */
 TD_MUST_CHECK td_status cli_recipe_choose(const cli_recipe *recipe, const cli_call *call,
-                                          const cli_parts *parts, td_model_options *model,
-                                          td_train_options *train, td_error *err);
+                                          const cli_parts *parts, const td_model *old,
+                                          td_model_options *model, td_train_options *train,
+                                          td_error *err);
 
 #endif

@@ -465,6 +465,15 @@ TD_API void td_model_options_init(td_model_options *options);
 TD_API TD_MUST_CHECK td_status td_model_create(td_model **out, td_context *context,
                                                const td_dataset *train, const td_catalog *catalog,
                                                const td_model_options *options, td_error *err);
+/* A larger model, to be trained on: `model` and what happened since, `more` (new rows only: their counts
+ * are added). Old ids keep their positions and, to the bit, their vectors; ids of `more` that the model's
+ * options let in follow, each with the vector that it had as an unknown id until now, so that nothing the
+ * model says changes before training. Seen lists are merged; titles of `catalog` (may be NULL) go before
+ * the old ones. `model` stays as it is. td_model_train goes on from there; td_model_train_ials solves all
+ * vectors anew, so it needs all rows. LIMIT beyond the number of rows that a table may have. */
+TD_API TD_MUST_CHECK td_status td_model_extend(td_model **out, const td_model *model,
+                                               const td_dataset *more, const td_catalog *catalog,
+                                               td_error *err);
 TD_API void td_model_free(td_model *model);
 
 /* Load maps the file, verifies every checksum and runs td_model_check. Errors: NOT_FOUND, IO,
