@@ -814,6 +814,9 @@ typedef struct td_train_options {
     float negative_weight; /* CCL, SIGMOID */
     td_temperature_options temperature;
     float dropout;         /* share of the numbers of query vectors left out of each step */
+    bool decoupled; /* softmax: a query's positives in the batch are no part of its Z, so that they do not
+                     * compete, and pull as hard however well they score (Yeh et al., arXiv 2110.06848);
+                     * the loss may then be negative */
     float partition_power; /* p of  p ln Z - score: 1 softmax, above it the bilateral softmax loss */
     td_optimizer_options optimizer;
     td_sampling sampling_correction;
@@ -953,7 +956,7 @@ TD_API TD_MUST_CHECK td_status td_fold_in_solve(const td_fold_in *fold_in,
 typedef struct td_fit td_fit;
 
 typedef struct td_fit_options {
-    float temperature;    /* that of the training */
+    float temperature;    /* that of the training; learned: that where it began */
     uint32_t steps;       /* each costs two products of the lists with all candidates */
     float regularization; /* dot similarity only */
 } td_fit_options;
@@ -961,7 +964,8 @@ typedef struct td_fit_options {
 TD_API const td_option_table *td_fit_option_table(void);
 TD_API void td_fit_options_init(td_fit_options *options);
 
-/* The model's vectors are copied. A handle belongs to one thread at a time; the context's threads share the
+/* The model's vectors are copied. `options` NULL: the temperature that the model was trained with, if it
+ * was by the softmax, and the defaults. A handle belongs to one thread at a time; the context's threads share the
  * work. */
 TD_API TD_MUST_CHECK td_status td_fit_create(td_fit **out, const td_model *model,
                                              const td_fit_options *options, td_error *err);

@@ -22,6 +22,11 @@
  * `partition_power` p: loss = weight * (p ln Z - a). 1 is the softmax; more is the bilateral softmax loss
  * of Wu et al., ICDE 2024 (arXiv 2312.12882), with p = tau_1 / tau_2 of the paper.
  *
+ * `decoupled`: Z[b] is without the columns of the row's entries, so that positives do not push each
+ * other away, and pull as hard however well they score (decoupled contrastive loss; Yeh et al., ECCV
+ * 2022, arXiv 2110.06848). A row adds nothing if all other columns together weigh less than 2^-90 of
+ * its positives, or if there are none.
+ *
  * Heads. A row may have several vectors; its score of a column is then the largest of theirs, plus the
  * bias, and the gradient goes to the vector that gave it (of equal ones the first).
  *
@@ -76,6 +81,8 @@ typedef struct td__softmax_batch {
     /* Another loss than the softmax, or NULL. Needs entry_column; copies 0 and heads are fine, biases,
      * remove_copies, ring_next, mask and the options of the softmax are not for it. */
     const td__row_loss *row_loss;
+    bool decoupled;               /* Z[b] is without the row's entries; not with hard negatives
+                                   * or smoothed labels */
     bool remove_copies;
     /* Columns that are the same candidate without having been made one: next[k] is the next of column
      * k's ring, k itself if it is alone. The others of the ring leave the rows whose entry k is. For

@@ -10,6 +10,10 @@
 
 #include "base/poison.h"
 
+/* Sums below, in units of the row's anchor, come from weights that were cut off: columns that are not there,
+ * or scores 62 below the positive. There is nothing to tell it from. */
+static const double NEGLIGIBLE = 0x1p-90;
+
 /* What the entries of a row add up to. */
 typedef struct entry_sums {
     double alpha;     /* sum of w p / Z */
@@ -73,6 +77,22 @@ static double leave_mask(const td__softmax_call *c, const td__strip *s, uint32_t
         if (mask[k] == 0) *td__cell(s, i, k) = 0.0f;
     }
     return sum_without(c, s, i, TD_NONE);
+}
+
+/* Decoupled: the columns of the row's own entries leave. */
+static double leave_entries(const td__softmax_call *c, const td__strip *s, uint32_t i, double sum)
+{
+    const td__softmax_batch *batch = c->batch;
+    uint32_t row = s->begin + i;
+    if (!batch->decoupled) return sum;
+    double left = sum;
+    for (uint32_t b = td__first_entry(batch, row); b < td__first_entry(batch, row + 1); b++) {
+        float *weight = td__cell(s, i, td__entry_column(batch, b));
+        left -= (double)*weight;
+        *weight = 0.0f;
+    }
+    bool exact = left >= sum * 0.5 && left < (double)INFINITY;
+    return exact ? left : sum_without(c, s, i, TD_NONE);
 }
 
 /* --- entries */
@@ -159,8 +179,15 @@ static void weigh_entry(const td__softmax_call *c, const td__strip *s, uint32_t 
     double given = c->batch->entry_weight == NULL ? 1.0 : (double)c->batch->entry_weight[entry];
     double weight = given * c->batch->weight_scale, e = (double)*td__cell(s, i, column);
     double power = c->batch->partition_power == 0.0 ? 1.0 : c->batch->partition_power;
-    double stay = own_weight(c, s, i, entry);
-    double sum = others_of(c, s, i, column, row_sum) + stay, part = power * weight / sum;
+    bool decoupled = c->batch->decoupled;
+    double stay = decoupled ? 0.0 : own_weight(c, s, i, entry);
+    double sum = decoupled ? row_sum : others_of(c, s, i, column, row_sum) + stay;
+    if (decoupled && sum < NEGLIGIBLE) {
+        c->softmax->share[entry] = 0.0;
+        if (c->result->entry_loss != NULL) c->result->entry_loss[entry] = 0.0f;
+        return;
+    }
+    double part = power * weight / sum;
     smoothing smooth = smooth_entry(c, s, entry, weight, sums);
     double loss = loss_of(c, s, i, entry, sum) + power_loss(c, s, i, sum) + smooth.loss;
     if (c->result->entry_loss != NULL) c->result->entry_loss[entry] = (float)(given * loss);
@@ -208,6 +235,7 @@ void td__strip_weigh_row(const td__softmax_call *c, td__strip *s, uint32_t i, td
         if (row < group->bad_row) group->bad_row = row;
         sum = 1.0;
     }
+    sum = leave_entries(c, s, i, sum);
     for (; entry < end; entry++) weigh_entry(c, s, i, entry, sum, &sums, group);
     s->alpha[i] = (float)sums.alpha;
     if (sums.smooth != 0.0 || fabs(sums.alpha) < 0x1p-20 * sums.magnitude) {

@@ -35,6 +35,7 @@ struct td__step_loss {
     td_context *context;
     td_retrieval_options options;
     double partition_power;
+    bool decoupled;
     td__row_loss row_loss; /* another loss than the softmax */
     double d_temperature;
     uint32_t heads, dim;
@@ -50,10 +51,14 @@ static td_status check_row_loss(const td_train_options *options, td_error *err)
 {
     td_status status = TD_OK;
     bool softmax_only = options->loss.hard_negatives > 0 || options->loss.label_smoothing > 0.0f;
+    bool others = softmax_only || options->loss.symmetric;
     TD_FAIL_IF(options->kind != TD_LOSS_SOFTMAX && softmax_only, err, ERR_ARGUMENT,
                "hard-negatives and label-smoothing work with loss softmax");
     TD_FAIL_IF(options->kind != TD_LOSS_SOFTMAX && options->loss.symmetric, err, ERR_ARGUMENT,
                "symmetric works with loss softmax");
+    TD_FAIL_IF(options->decoupled && (options->kind != TD_LOSS_SOFTMAX || others), err, ERR_ARGUMENT,
+               "decoupled works with loss softmax, without hard-negatives, label-smoothing and "
+               "symmetric");
 done:
     return status;
 }
@@ -111,6 +116,7 @@ td_status td__step_loss_create(td__step_loss **out, td_context *context,
     *loss = (td__step_loss){.context = context,
                             .options = options->loss,
                             .partition_power = (double)options->partition_power,
+                            .decoupled = options->decoupled,
                             .row_loss = {.kind = options->kind,
                                          .margin = options->margin,
                                          .negative_weight = options->negative_weight},
@@ -204,6 +210,7 @@ static td__softmax_batch softmax_batch(const td__step_loss *loss, const td__batc
         .heads = loss->heads,
         .hard_negatives = loss->options.hard_negatives,
         .label_smoothing = (double)loss->options.label_smoothing,
+        .decoupled = loss->decoupled,
         .remove_copies = loss->options.remove_accidental_hits,
     };
 }

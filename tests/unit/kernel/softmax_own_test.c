@@ -56,6 +56,14 @@ static double score(const problem *p, uint32_t row, uint32_t column)
     return sum / (double)p->batch.temperature;
 }
 
+static bool is_entry_of(const problem *p, uint32_t row, uint32_t column)
+{
+    for (uint32_t b = 3 * row; b < 3 * row + 3; b++) {
+        if (p->column[b] == column) return true;
+    }
+    return false;
+}
+
 /* weight * (p ln Z - a), by the words of the header. */
 static double entry_loss(const problem *p, uint32_t b)
 {
@@ -63,8 +71,9 @@ static double entry_loss(const problem *p, uint32_t b)
     const float *own_bias = p->batch.own_bias;
     double a = score(p, row, own) + (double)(own_bias == NULL ? p->bias : own_bias)[own];
     double sum = own_bias == NULL ? (double)p->copies[own] * exp(a) : exp(a);
+    if (p->batch.decoupled) sum = 0.0;
     for (uint32_t k = 0; k < COLUMNS; k++) {
-        if (k == own) continue;
+        if (k == own || (p->batch.decoupled && is_entry_of(p, row, k))) continue;
         sum += (double)p->copies[k] * exp(score(p, row, k) + (double)p->bias[k]);
     }
     return (double)p->weight[b] * (p->batch.partition_power * log(sum) - a);
@@ -144,6 +153,54 @@ static void powers_of_the_partition_match_float64(void **state)
     td_context_free(context);
 }
 
+static void positives_out_of_their_partition_match_float64(void **state)
+{
+    (void)state;
+    td_context *context = test_context(2);
+    for (int apart = 0; apart < 2; apart++) {
+        draw(&found, 12 + (uint64_t)apart, 1.0);
+        found.batch.decoupled = true;
+        found.batch.partition_power = apart == 0 ? 1.0 : 1.2;
+        if (apart == 0) {
+            found.batch.own_bias = NULL;
+            for (uint32_t k = 0; k < COLUMNS; k++) found.copies[k] += found.copies[k] == 0;
+        }
+        check(&found, context);
+    }
+    td_context_free(context);
+}
+
+/* A positive far above all others still pulls with all of its weight; the softmax lets go. */
+static void a_decoupled_positive_never_lets_go(void **state)
+{
+    (void)state;
+    double pull[2];
+    td_context *context = test_context(1);
+    for (int decoupled = 0; decoupled < 2; decoupled++) {
+        draw(&found, 14, 0.1);
+        for (uint32_t k = 0; k < COLUMNS; k++) found.own_bias[k] = 30.0f;
+        found.batch.decoupled = decoupled == 1;
+        compute(&found, context);
+        pull[decoupled] = 0.0;
+        for (uint32_t i = 0; i < ROWS * DIM; i++) pull[decoupled] += fabs((double)found.d_rows[i]);
+    }
+    assert_true(pull[0] < 1e-6 * pull[1]);
+    td_context_free(context);
+}
+
+static void decoupled_without_negatives_nothing_moves(void **state)
+{
+    (void)state;
+    td_context *context = test_context(1);
+    draw(&found, 5, 1.0);
+    found.batch.decoupled = true;
+    memset(found.copies, 0, sizeof found.copies);
+    compute(&found, context);
+    assert_true(found.result.loss == 0.0);
+    for (uint32_t i = 0; i < COLUMNS * DIM; i++) assert_true(found.d_columns[i] == 0.0f);
+    td_context_free(context);
+}
+
 /* Columns nobody drew: only the positives remain, so the loss is the cross-entropy of nothing. */
 static void without_negatives_nothing_is_lost(void **state)
 {
@@ -193,6 +250,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(positives_apart_match_float64),
         cmocka_unit_test(powers_of_the_partition_match_float64),
+        cmocka_unit_test(positives_out_of_their_partition_match_float64),
+        cmocka_unit_test(a_decoupled_positive_never_lets_go),
+        cmocka_unit_test(decoupled_without_negatives_nothing_moves),
         cmocka_unit_test(without_negatives_nothing_is_lost),
         cmocka_unit_test(large_scores_stay_right),
         cmocka_unit_test(same_bits_for_1_2_and_7_threads),

@@ -223,6 +223,27 @@ static void symmetric_needs_the_softmax_and_one_head(void **state)
     td_context_free(context);
 }
 
+static void decoupled_is_for_the_plain_softmax(void **state)
+{
+    (void)state;
+    static drawn d;
+    td_context *context = test_context(1);
+    double with, without;
+    td_error err;
+    draw(&d, 3, WEIGHTS);
+    assert_ok(run(&d, context, &with, &err));
+    d.options.decoupled = true;
+    assert_ok(run(&d, context, &without, &err));
+    assert_true(without < with);
+    for (int i = 0; i < 4; i++) {
+        draw(&d, 3, i == 0 ? HARD : i == 1 ? SMOOTHING : i == 2 ? SYMMETRIC : 0);
+        d.options.decoupled = true;
+        if (i == 3) d.options.kind = TD_LOSS_BPR;
+        assert_fails(run(&d, context, &with, &err), TD_ERR_ARGUMENT, "decoupled works with loss softmax");
+    }
+    td_context_free(context);
+}
+
 static void losses_that_are_no_number_are_refused(void **state)
 {
     (void)state;
@@ -264,6 +285,7 @@ int main(void)
         cmocka_unit_test(same_bits_for_1_2_and_7_threads),
         cmocka_unit_test(compute_allocates_nothing),
         cmocka_unit_test(symmetric_needs_the_softmax_and_one_head),
+        cmocka_unit_test(decoupled_is_for_the_plain_softmax),
         cmocka_unit_test(losses_that_are_no_number_are_refused),
         cmocka_unit_test(survives_every_failed_allocation),
     };
