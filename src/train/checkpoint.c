@@ -126,6 +126,8 @@ static td_status load_temperature(td__trainer *t, const td__container *file, td_
     const td__tensor *tensor;
     td__temperature *temperature = td__step_temperature(t->step);
     double numbers[TD__TEMPERATURE_NUMBERS];
+    bool old = td__container_find(file, "temperature") == NULL;
+    if (old && !t->options.temperature.learned) return TD_OK; /* from before it could be learned */
     TD_TRY(td__container_require(file, "temperature", TD__F64, TD__TEMPERATURE_NUMBERS, 0, &tensor, err));
     memcpy(numbers, tensor->data, sizeof numbers);
     for (uint32_t i = 0; i < TD__TEMPERATURE_NUMBERS; i++) {

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <unistd.h>
 
+#include "base/container.h"
 #include "model/model.h"
 #include "support/fault.h"
 #include "support/option_table.h"
@@ -365,6 +366,55 @@ static void negatives_dropout_and_temperature_resume(void **state)
     tear_down(&f);
 }
 
+/* A checkpoint from before the temperature could be learned has none: `out` is such a copy. */
+static void copy_without_temperature(td_context *context, const char *path, const char *out)
+{
+    td_error err;
+    td__container *file;
+    td__container_writer *writer;
+    static const char *const keys[] = {"model", "train", "data", "log"};
+    assert_ok(td__container_open(&file, context, path, "checkpoint", 1, &err));
+    assert_ok(td__container_writer_create(&writer, context, "checkpoint", 1, &err));
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        const char *text = td__container_get(file, keys[i]);
+        if (text != NULL) assert_ok(td__container_set(writer, keys[i], text, &err));
+    }
+    for (uint32_t i = 0; i < td__container_count(file); i++) {
+        const td__tensor *t = td__container_at(file, i);
+        if (strcmp(t->name, "temperature") == 0) continue;
+        assert_ok(td__container_add(writer, t->name, t->dtype, t->rows, t->cols, t->data, &err));
+    }
+    assert_ok(td__container_commit(writer, out, &err));
+    td__container_writer_free(writer);
+    td__container_close(file);
+}
+
+static void older_checkpoints_are_gone_on_from(void **state)
+{
+    (void)state;
+    fixture f;
+    td_train_report report;
+    char path[1024];
+    set_up(&f, 1);
+    f.options.loss.temperature = 0.5f;
+    f.options.epochs = 4;
+    td_model *whole = trained(&f, &report);
+    f.options.epochs = 2;
+    f.options.checkpoint = test_path("new.checkpoint");
+    snprintf(path, sizeof path, "%s", f.options.checkpoint);
+    unlink(path);
+    td_model_free(trained(&f, &report));
+    f.options.checkpoint = test_path("old.checkpoint");
+    copy_without_temperature(f.context, path, f.options.checkpoint);
+    f.options.resume = true;
+    f.options.epochs = 4;
+    td_model *model = trained(&f, &report);
+    assert_true(same_weights(model, whole));
+    td_model_free(model);
+    td_model_free(whole);
+    tear_down(&f);
+}
+
 static void a_finished_training_resumes_to_its_end(void **state)
 {
     (void)state;
@@ -670,6 +720,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_training_is_as_after_the_last_step),
         cmocka_unit_test(a_resumed_training_has_the_bits_of_one_without_a_stop),
         cmocka_unit_test(negatives_dropout_and_temperature_resume),
+        cmocka_unit_test(older_checkpoints_are_gone_on_from),
         cmocka_unit_test(a_finished_training_resumes_to_its_end),
         cmocka_unit_test(a_checkpoint_of_another_training_is_refused),
         cmocka_unit_test(the_planned_length_counts_if_the_learning_rate_follows_it),
