@@ -317,9 +317,9 @@ const cli_verb cli_recommend = {
     .about = "Ranks all candidates of a model for one or several users and prints the first k, "
              "without those the user had in the training part. The ranking is exact. For a user "
              "that the model does not know it prints the most popular candidates, and says so; "
-             "unless --history tells what that user took: then it solves for the vector that "
-             "iALS would have given such a user, from a model with dot similarity, best one of "
-             "--trainer ials.",
+             "unless --history tells what that user took: then it solves for the vector under "
+             "which these are likeliest, by the loss that the model was trained with: the "
+             "squares of iALS, or the softmax over all candidates.",
     .example = "tandem recommend movies.tandem --user 7\n"
                "tandem recommend movies.tandem --user 7 --user 42 -k 3 --exclude 318\n"
                "tandem train data/ml-latest-small/ratings.csv \\\n"

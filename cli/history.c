@@ -3,6 +3,7 @@
  * In: ids and titles of candidates. Out: a vector. */
 #include "history.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -90,21 +91,51 @@ void cli_history_clear(cli_history *history)
     *history = (cli_history){0};
 }
 
+/* Was the model trained by iALS? Models that nobody trained count as if. */
+static bool is_ials(const td_model *model)
+{
+    const char *text = td_model_training(model);
+    json_t *record = text == NULL ? NULL : json_loads(text, 0, NULL);
+    const char *trainer = json_string_value(json_object_get(record, "trainer"));
+    bool ials = trainer == NULL || strcmp(trainer, "ials") == 0;
+    json_decref(record);
+    return ials;
+}
+
+static td_status fold_in(float *vector, const td_histories *one, const td_model *model,
+                         td_error *err)
+{
+    td_status status = TD_OK;
+    td_fold_in *fold_in = NULL;
+    TD_TRY(td_fold_in_create(&fold_in, model, NULL, err));
+    TD_TRY(td_fold_in_solve(fold_in, one, vector, err));
+done:
+    td_fold_in_free(fold_in);
+    return status;
+}
+
+static td_status fit(float *vector, const td_histories *one, const td_model *model, td_error *err)
+{
+    td_status status = TD_OK;
+    td_fit *fit = NULL;
+    TD_TRY(td_fit_create(&fit, model, NULL, err));
+    TD_TRY(td_fit_solve(fit, one, vector, err));
+done:
+    td_fit_free(fit);
+    return status;
+}
+
 td_status cli_history_vector(float *vector, const cli_history *history, const td_model *model,
                              td_error *err)
 {
     td_status status = TD_OK;
-    td_fold_in *fold_in = NULL;
     const uint64_t offsets[2] = {0, history->count};
     const td_histories one = {.count = 1, .offsets = offsets, .candidates = history->candidates};
     const td_model_options *options = td_model_get_options(model);
-    TD_FAIL_IF(options->similarity != TD_SIMILARITY_DOT || options->heads > 1, err,
-               ERR_UNSUPPORTED,
-               "--history needs a model with dot similarity and one vector a query: best one made "
-               "with tandem train --trainer ials");
-    TD_TRY(td_fold_in_create(&fold_in, model, NULL, err));
-    TD_TRY(td_fold_in_solve(fold_in, &one, vector, err));
+    bool ials = options->similarity == TD_SIMILARITY_DOT && is_ials(model);
+    TD_FAIL_IF(options->heads > 1, err, ERR_UNSUPPORTED,
+               "--history needs a model with one vector a query; this one has %u", options->heads);
+    TD_TRY(ials ? fold_in(vector, &one, model, err) : fit(vector, &one, model, err));
 done:
-    td_fold_in_free(fold_in);
     return status;
 }

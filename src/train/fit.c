@@ -88,14 +88,25 @@ done:
     return status;
 }
 
+/* The defaults, at the temperature of the training. */
+static td_status options_of(td_fit_options *options, const td_model *model, td_error *err)
+{
+    td_train_options train;
+    td_status status =
+        td__model_get_training(model, "softmax", td_train_option_table(), &train, err);
+    td_fit_options_init(options);
+    if (td_model_training(model) != NULL) options->temperature = train.loss.temperature;
+    return status;
+}
+
 td_status td_fit_create(td_fit **out, const td_model *model, const td_fit_options *options,
                         td_error *err)
 {
     td_status status = TD_OK;
     td_fit *fit = NULL;
     td_fit_options chosen;
-    td_fit_options_init(&chosen);
     if (options != NULL) chosen = *options;
+    else TD_TRY(options_of(&chosen, model, err));
     TD_TRY(td_options_check(&table, &chosen, err));
     TD_FAIL_IF(model->options.heads != 1, err, ERR_ARGUMENT,
                "the model has %u vectors a query; one can be fitted", model->options.heads);

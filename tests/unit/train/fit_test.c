@@ -209,6 +209,26 @@ static void many_lists_are_as_each_alone(void **state)
     tear_down(&f);
 }
 
+/* Without options the temperature is that of the training. */
+static void the_temperature_is_that_of_the_training(void **state)
+{
+    (void)state;
+    fixture f;
+    td_error err;
+    float given[LISTS * DIM], found[LISTS * DIM];
+    td_fit *fit;
+    set_up(&f, 1, TD_SIMILARITY_COSINE);
+    solve(&f, given);
+    assert_ok(td_fit_create(&fit, f.model, NULL, &err));
+    assert_ok(td_fit_solve(fit, &lists, found, &err));
+    assert_memory_equal(given, found, sizeof given);
+    td_fit_free(fit);
+    f.options.temperature = 0.7f;
+    solve(&f, given);
+    assert_memory_not_equal(given, found, sizeof given);
+    tear_down(&f);
+}
+
 static void lists_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
@@ -275,6 +295,7 @@ int main(void)
         cmocka_unit_test(lists_get_more_of_their_taste),
         cmocka_unit_test(same_bits_for_1_2_and_7_threads),
         cmocka_unit_test(many_lists_are_as_each_alone),
+        cmocka_unit_test(the_temperature_is_that_of_the_training),
         cmocka_unit_test(lists_that_make_no_sense_are_refused),
         cmocka_unit_test(every_failed_allocation_is_reported),
     };
