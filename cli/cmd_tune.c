@@ -95,6 +95,22 @@ static bool is_ials(const session *s)
     return s->arguments->training.trainer == CLI_TRAINER_IALS;
 }
 
+/* Settings that not every loss and not every tower goes with. */
+static bool is_left_out(const session *s, const char *option)
+{
+    static const char *const special[] = {"loss", "heads", "hard-negatives", "label-smoothing",
+                                          "decoupled", "memory-batches"};
+    static const char *const delicate[] = {"negatives", "negative-count", "partition-power"};
+    bool found = false, given = false;
+    for (size_t i = 0; i < sizeof delicate / sizeof delicate[0]; i++) {
+        found = found || strcmp(option, delicate[i]) == 0;
+    }
+    for (size_t i = 0; i < sizeof special / sizeof special[0]; i++) {
+        given = given || cli_given_texts(s->call, special[i], NULL, 0) > 0;
+    }
+    return found && given;
+}
+
 /* What the user has set is not searched. */
 static void choose_ranges(session *s)
 {
@@ -103,6 +119,7 @@ static void choose_ranges(session *s)
                                           : td_tune_softmax_ranges(&count);
     for (uint32_t i = 0; i < count; i++) {
         if (cli_given_texts(s->call, all[i].option, NULL, 0) > 0) continue;
+        if (is_left_out(s, all[i].option)) continue;
         s->ranges[s->range_count++] = all[i];
     }
 }

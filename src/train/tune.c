@@ -52,6 +52,11 @@ static const td_tune_range softmax_ranges[] = {
     {"temperature", 0.1, 2, true, false, NULL},
     {"init-scale", 0.005, 0.2, true, false, NULL},
     {"sampling-correction", 0, 0, false, false, "counts|none"},
+    {"negatives", 0, 0, false, false, "batch|mixed"},
+    {"negative-count", 256, 4096, true, true, NULL},
+    {"partition-power", 1, 1.3, false, false, NULL},
+    {"dropout", 0, 0.4, false, false, NULL},
+    {"l2", 1e-8, 1e-4, true, false, NULL},
 };
 static const td_tune_range ials_ranges[] = {
     {"unobserved-weight", 0.0003, 0.3, true, false, NULL},
