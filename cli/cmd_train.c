@@ -28,6 +28,7 @@ typedef struct train_arguments {
     td_evaluate_options evaluate;
     cli_beside beside;
     cli_memory memory;
+    td_model_options ials_model; /* what iALS would train */
 } train_arguments;
 
 static const td_option own_rows[] = {
@@ -128,7 +129,7 @@ static td_status train_again(const cli_call *call, const origins *from, td_model
     td_dataset_free(parts->validation);
     parts->train = parts->whole;
     parts->validation = parts->whole = NULL;
-    arguments->training.softmax.epochs = epochs;
+    arguments->training.softmax.epochs = arguments->training.ials.epochs = epochs;
     arguments->training.softmax.log = NULL;
     TD_TRY(make_model(model, call, from, parts, err));
     TD_TRY(cli_training_run(&arguments->training, call, *model, parts, &report, err));
@@ -137,6 +138,40 @@ static td_status train_again(const cli_call *call, const origins *from, td_model
                 cli_count(td_dataset_rows(parts->train).count), epochs, report.seconds);
     }
 done:
+    return status;
+}
+
+/* iALS on the same parts takes the place of what the softmax made if it is better on the validation
+ * part. */
+static td_status contest(const cli_call *call, const origins *from, td_model **model,
+                         const cli_parts *parts, td_train_report *report, td_error *err)
+{
+    td_status status = TD_OK;
+    train_arguments *arguments = call->arguments;
+    cli_training softmax = arguments->training, *ials = &arguments->training;
+    td_model *other = NULL;
+    td_train_report found;
+    ials->trainer = CLI_TRAINER_IALS;
+    ials->model = arguments->ials_model;
+    ials->ials.monitor = softmax.softmax.monitor;
+    ials->ials.monitor_k = softmax.softmax.monitor_k;
+    TD_TRY(make_model(&other, call, from, parts, err));
+    TD_TRY(cli_training_run(ials, call, other, parts, &found, err));
+    bool better = found.best_monitor > report->best_monitor;
+    if (!call->common->quiet) {
+        fprintf(stderr, "iALS on the same parts: %.4f in epoch %u, so %s is kept\n",
+                found.best_monitor, found.best_epoch, better ? "it" : "the softmax");
+    }
+    if (better) {
+        td_model *worse = *model;
+        *model = other;
+        other = worse;
+        *report = found;
+    } else {
+        *ials = softmax;
+    }
+done:
+    td_model_free(other);
     return status;
 }
 
@@ -211,9 +246,12 @@ static td_status run(cli_call *call, td_error *err)
     TD_TRY(cli_recipe_hold_out(&arguments->recipe, call, &arguments->data, &parts, err));
     cli_parts_print(&parts, call);
     TD_TRY(load_from(&from.old, call, err));
+    arguments->ials_model = arguments->training.model;
+    arguments->ials_model.similarity = TD_SIMILARITY_DOT;
     TD_TRY(cli_recipe_choose(&arguments->recipe, call, &parts, from.old, &arguments->training.model,
                              &arguments->training.softmax, err));
-    TD_TRY(cli_training_catalog(&from.catalog, call, arguments->own.items, &arguments->catalog, err));
+    TD_TRY(cli_training_catalog(&from.catalog, call, arguments->own.items, &arguments->catalog,
+                                err));
     const cli_memory_job job = {&arguments->training, &parts, from.catalog, &arguments->beside};
     TD_TRY(cli_memory_plan(&memory, &arguments->memory, call, &job, err));
     if (arguments->memory.plan) {
@@ -225,6 +263,10 @@ static td_status run(cli_call *call, td_error *err)
     print_growth(call, from.old, model);
     TD_TRY(cli_training_run(&arguments->training, call, model, &parts, &report, err));
     if (!json) print_report(call, model, &report);
+    if (from.old == NULL && report.best_epoch > 0
+        && cli_recipe_tries_ials(&arguments->recipe, call, &parts)) {
+        TD_TRY(contest(call, &from, &model, &parts, &report, err));
+    }
     if (is_refitted(arguments, &report)) {
         TD_TRY(train_again(call, &from, &model, &parts, report.best_epoch, err));
     }

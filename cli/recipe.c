@@ -17,7 +17,8 @@ enum { VALIDATION_ROWS = 1000 }; /* fewer training rows leave no validation part
 
 static const td_option rows[] = {
     TD__OPTION_CHOICE(cli_recipe, kind, "recipe", "auto", "auto|plain",
-                      "auto: settings by the size of the data where no flag is given; plain: the "
+                      "auto: settings by the size of the data where no flag is given, and on small "
+                      "dense data iALS too, if it is better on the validation part; plain: the "
                       "defaults as listed here"),
     TD__OPTION_F64(cli_recipe, validation_fraction, "validation-fraction", "0", 0, 0.9, "SHARE",
                    "share of the training part to watch; training then can stop early and keep the "
@@ -97,6 +98,38 @@ static void respect_batch_size(const cli_call *call, td_train_options *chosen)
     if (is_given(call, "batch-size") && !is_given(call, "group")) chosen->group = TD_GROUP_ROWS;
 }
 
+static td_data_size size_of(const cli_parts *parts)
+{
+    return (td_data_size){.rows = td_dataset_rows(parts->train).count,
+                          .queries = td_vocab_count(td_dataset_queries(parts->train)),
+                          .candidates = td_vocab_count(td_dataset_candidates(parts->train))};
+}
+
+/* Flags of the towers that iALS has no use for. */
+static bool wants_other_towers(const cli_call *call)
+{
+    static const char *const names[] = {"heads", "query-layers", "candidate-layers", "similarity"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (is_given(call, names[i])) return true;
+    }
+    return false;
+}
+
+bool cli_recipe_tries_ials(const cli_recipe *recipe, const cli_call *call, const cli_parts *parts)
+{
+    td_data_size size = size_of(parts);
+    td_model_options model;
+    td_train_options train;
+    if (recipe->kind != CLI_RECIPE_AUTO || is_given(call, "trainer") || wants_other_towers(call)
+        || cli_given_any(call, td_train_option_table())) {
+        return false;
+    }
+    td_model_options_init(&model);
+    td_train_options_init(&train);
+    td_train_recommend(&size, &model, &train);
+    return train.negatives.kind == TD_NEGATIVES_ALL; /* small and dense */
+}
+
 /* As `old` was trained, if it was by the softmax, and on the towers that it has. */
 static td_status choose_as_before(const td_model *old, td_model_options *model,
                                   td_train_options *train, td_error *err)
@@ -121,9 +154,7 @@ td_status cli_recipe_choose(const cli_recipe *recipe, const cli_call *call, cons
                             td_error *err)
 {
     td_status status = TD_OK;
-    td_data_size size = {.rows = td_dataset_rows(parts->train).count,
-                         .queries = td_vocab_count(td_dataset_queries(parts->train)),
-                         .candidates = td_vocab_count(td_dataset_candidates(parts->train))};
+    td_data_size size = size_of(parts);
     td_model_options chosen_model = *model;
     td_train_options chosen_train = *train;
     if (recipe->kind != CLI_RECIPE_AUTO) return TD_OK;
