@@ -269,8 +269,11 @@ static void finish(td__tree_scratch *scratch, const tree_call *call, uint64_t qu
     for (uint64_t i = 0; i < count; i += TD__PANEL) {
         td__rows_by_number some = {scratch->finalists + i, count - i < TD__PANEL ? count - i : TD__PANEL};
         for (uint32_t h = 0; h < scan->heads; h++) {
+            float *scores = scratch->scores + (size_t)h * TD__PANEL;
             scan->kernels->quant->score_rows(vectors + (size_t)h * dim, scan->index->rows, dim, some,
-                                             scratch->scores + (size_t)h * TD__PANEL);
+                                             scores);
+            /* The best of heads is taken of whole panels. */
+            for (uint64_t j = some.count; j < TD__PANEL; j++) scores[j] = 0.0f;
         }
         if (scan->heads > 1) td__best_of_heads(scratch->scores, 1, scan->heads);
         for (uint64_t j = 0; j < some.count; j++) {
