@@ -26,18 +26,6 @@ typedef struct counting {
     atomic_uint_fast64_t *counts;
 } counting;
 
-/* One panel for some queries from `first` on, no more than make a tile. */
-static void count_tile(const counting *work, td__scanner *scanner, uint64_t first, uint32_t queries,
-                       const float *items)
-{
-    const td__scan *scan = &work->scan;
-    uint32_t dim = scan->index->dim, heads = scan->heads;
-    scan->kernels->score_panel(scan->queries + first * heads * dim, queries * heads, items, dim, NULL,
-                               scanner->scores);
-    if (heads > 1) td__best_of_heads(scanner->scores, queries, heads);
-    scan->kernels->above(scanner->scores, queries, work->thresholds + first, scanner->masks);
-}
-
 static void count_block(void *state, uint64_t block, uint32_t worker)
 {
     const counting *work = state;
@@ -47,12 +35,19 @@ static void count_block(void *state, uint64_t block, uint32_t worker)
     uint32_t tile = td__tile_queries(work->scan.heads), found[TD__QUERY_BLOCK] = {0};
     uint64_t panels = td__panel_count(work->scan.index->count), panel = block % work->spans * SPAN_PANELS;
     uint64_t end = panels - panel < SPAN_PANELS ? panels : panel + SPAN_PANELS;
+    uint32_t tiles = (uint32_t)td__block_count(count, tile);
+    size_t bytes = (size_t)work->scan.index->dim * TD__PANEL * sizeof(float);
     for (; panel < end; panel++) {
         uint64_t columns = td__panel_columns(work->scan.index, panel);
-        const float *items = td__panel_items(scanner, work->scan.index, panel, columns);
+        td__scan_panel view = {
+            .items = td__panel_items(scanner, work->scan.index, panel, columns),
+            .dim = work->scan.index->dim};
+        bool more = view.items != scanner->packed && panel + 1 < end;
         for (uint32_t i = 0; i < count; i += tile) {
             uint32_t queries = count - i < tile ? count - i : tile;
-            count_tile(work, scanner, first + i, queries, items);
+            if (more) td__scan_next(&view, bytes, i / tile, tiles);
+            td__scan_tile(scanner, &work->scan, &view, first + i, queries,
+                          work->thresholds + first + i);
             for (uint32_t q = 0; q < queries; q++) {
                 found[i + q] += (uint32_t)__builtin_popcountll(scanner->masks[q] & columns);
             }

@@ -207,36 +207,42 @@ static uint64_t open_slots(const td__scan *scan, uint64_t panel)
     return open;
 }
 
-/* Masks of all rows. */
-static void multiply_panel(td__filter *filter, const td__scan *scan, uint64_t panel)
+/* What passes of queries at the places from a on, whose rows have just been multiplied. */
+static void take(td__filter *filter, const td__scan *scan, uint64_t first, uint32_t a, uint32_t count,
+                 uint64_t open, uint64_t panel)
 {
-    const td__int8 *int8 = scan->index->int8;
-    const uint8_t *items = td__int8_panel(int8, panel);
-    uint32_t total = filter->active_count * scan->heads;
-    uint32_t parts = (uint32_t)td__block_count(total, TD__TILE_ROWS), words = td__int8_words(int8->dim);
-    size_t bytes = (size_t)int8->dim * TD__PANEL;
-    bool last = (panel + 1) * TD__PANEL >= scan->index->count;
-    for (uint32_t i = 0; i < parts; i++) {
-        uint32_t first = i * TD__TILE_ROWS, left = total - first;
-        td__int8_rows rows = {.values = filter->values + (size_t)first * int8->dim,
-                              .starts = filter->starts + (size_t)first * words,
-                              .count = left < TD__TILE_ROWS ? left : TD__TILE_ROWS,
-                              .dim = int8->dim};
-        if (!last) td__prefetch_part(items + bytes, bytes, i, parts);
-        scan->kernels->int8->above(&rows, items, filter->limits + first, filter->masks + first);
+    uint32_t heads = scan->heads;
+    const uint64_t *masks = filter->masks + (size_t)a * heads;
+    uint64_t any = 0;
+    for (uint32_t row = 0; row < count * heads; row++) any |= masks[row];
+    if ((any & open) == 0) return; /* nearly always */
+    for (uint32_t i = 0; i < count; i++, masks += heads) {
+        uint64_t mask = masks[0];
+        for (uint32_t h = 1; h < heads; h++) mask |= masks[h];
+        if ((mask & open) != 0) pass(filter, scan, first, a + i, mask & open, panel);
     }
 }
 
+/* As many queries at a time as make a tile. */
 static void filter_panel(td__filter *filter, const td__scan *scan, uint64_t first, uint64_t panel,
                          uint64_t open)
 {
-    uint32_t heads = scan->heads;
-    multiply_panel(filter, scan, panel);
-    for (uint32_t a = 0; a < filter->active_count; a++) {
-        uint64_t mask = filter->masks[a * heads];
-        for (uint32_t h = 1; h < heads; h++) mask |= filter->masks[a * heads + h];
-        mask &= open;
-        if (mask != 0) pass(filter, scan, first, a, mask, panel);
+    const td__int8 *int8 = scan->index->int8;
+    const uint8_t *items = td__int8_panel(int8, panel);
+    uint32_t heads = scan->heads, tile = td__tile_queries(heads), words = td__int8_words(int8->dim);
+    uint32_t parts = (uint32_t)td__block_count(filter->active_count, tile);
+    size_t bytes = (size_t)int8->dim * TD__PANEL;
+    bool last = (panel + 1) * TD__PANEL >= scan->index->count;
+    for (uint32_t i = 0; i < parts; i++) {
+        uint32_t a = i * tile, left = filter->active_count - a, count = left < tile ? left : tile;
+        size_t row = (size_t)a * heads;
+        td__int8_rows rows = {.values = filter->values + row * int8->dim,
+                              .starts = filter->starts + row * words,
+                              .count = count * heads,
+                              .dim = int8->dim};
+        if (!last) td__prefetch_part(items + bytes, bytes, i, parts);
+        scan->kernels->int8->above(&rows, items, filter->limits + row, filter->masks + row);
+        take(filter, scan, first, a, count, open, panel);
     }
 }
 

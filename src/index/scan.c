@@ -90,12 +90,11 @@ static void collect(td__topk *top, const float *scores, uint64_t mask, uint64_t 
     }
 }
 
-/* A tile of scores has been made for queries [i, i + queries) of the block. */
+/* A tile of scores has been made for queries [i, i + queries) of the block, and masks of those above. */
 static void collect_tile(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t i,
                          uint32_t queries, uint64_t panel, uint64_t open)
 {
     bool excludes = scan->search->exclude_offsets != NULL;
-    scan->kernels->above(scanner->scores, queries, scanner->thresholds + i, scanner->masks);
     for (uint32_t q = 0; q < queries; q++) {
         uint64_t mask = scanner->masks[q] & open;
         if (mask == 0) continue;
@@ -119,26 +118,47 @@ const float *td__panel_items(td__scanner *scanner, const td_index *index, uint64
     return scanner->packed;
 }
 
+void td__scan_tile(td__scanner *scanner, const td__scan *scan, const td__scan_panel *panel,
+                   uint64_t query, uint32_t queries, const float *thresholds)
+{
+    uint32_t heads = scan->heads, dim = panel->dim;
+    const float *rows = scan->queries + query * heads * dim;
+    if (heads == 1) {
+        scan->kernels->scan_panel(panel, rows, queries, thresholds, scanner->scores, scanner->masks);
+        return;
+    }
+    for (size_t at = 0; at < panel->next_bytes; at += TD__ALIGNMENT) {
+        __builtin_prefetch(panel->next + at, 0, 2);
+    }
+    scan->kernels->score_panel(rows, queries * heads, panel->items, dim, panel->start, scanner->scores);
+    td__best_of_heads(scanner->scores, queries, heads);
+    scan->kernels->above(scanner->scores, queries, thresholds, scanner->masks);
+}
+
+void td__scan_next(td__scan_panel *panel, size_t bytes, uint32_t i, uint32_t n)
+{
+    size_t part = (bytes / n + TD__ALIGNMENT) / TD__ALIGNMENT * TD__ALIGNMENT, at = i * part;
+    panel->next = (const char *)panel->items + bytes + at;
+    panel->next_bytes = at >= bytes ? 0 : bytes - at < part ? bytes - at : part;
+}
+
 void td__scanner_run(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count,
                      uint64_t panel, uint64_t panel_end)
 {
-    uint32_t dim = scan->index->dim, heads = scan->heads, tile = td__tile_queries(heads);
+    uint32_t dim = scan->index->dim, tile = td__tile_queries(scan->heads);
     uint32_t tiles = (uint32_t)td__block_count(count, tile);
     size_t bytes = (size_t)dim * TD__PANEL * sizeof *scan->index->panels;
     for (; panel < panel_end; panel++) {
         uint64_t open = open_columns(scan, panel);
         if (open == 0) continue;
-        const float *items = td__panel_items(scanner, scan->index, panel, open);
-        const float *bias = panel_bias(scanner, scan, panel);
-        const float *next = items == scanner->packed || panel + 1 == panel_end
-                                ? NULL
-                                : items + bytes / sizeof *items;
+        td__scan_panel view = {.items = td__panel_items(scanner, scan->index, panel, open),
+                               .start = panel_bias(scanner, scan, panel),
+                               .dim = dim};
+        bool more = view.items != scanner->packed && panel + 1 < panel_end;
         for (uint32_t i = 0; i < count; i += tile) {
             uint32_t queries = count - i < tile ? count - i : tile;
-            const float *rows = scan->queries + (first + i) * heads * dim;
-            if (next != NULL) td__prefetch_part(next, bytes, i / tile, tiles);
-            scan->kernels->score_panel(rows, queries * heads, items, dim, bias, scanner->scores);
-            if (heads > 1) td__best_of_heads(scanner->scores, queries, heads);
+            if (more) td__scan_next(&view, bytes, i / tile, tiles);
+            td__scan_tile(scanner, scan, &view, first + i, queries, scanner->thresholds + i);
             collect_tile(scanner, scan, first, i, queries, panel, open);
         }
     }

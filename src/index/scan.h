@@ -71,6 +71,14 @@ static inline void td__prefetch_part(const void *next, size_t bytes, uint32_t i,
     for (; at < end; at += TD__ALIGNMENT) __builtin_prefetch((const char *)next + at, 0, 2);
 }
 
+/* Let a panel that others follow fetch part i of n of the next one, of as many bytes. */
+void td__scan_next(td__scan_panel *panel, size_t bytes, uint32_t i, uint32_t n);
+
+/* Which items of a panel score above the thresholds of some queries, no more than make a tile: into
+ * masks, and the scores of those. With several heads, the best of them. */
+void td__scan_tile(td__scanner *scanner, const td__scan *scan, const td__scan_panel *panel,
+                   uint64_t query, uint32_t queries, const float *thresholds);
+
 /* Columns of a panel that hold items, as bits. */
 static inline uint64_t td__panel_columns(const td_index *index, uint64_t panel)
 {

@@ -8,6 +8,7 @@
 #if defined(__x86_64__)
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "kernel/kernel.h"
@@ -20,6 +21,7 @@ typedef struct tile_view {
     const int8_t *values;
     const int32_t *starts;
     const uint8_t *panel;
+    const int32_t *limits;
     uint32_t dim, words;
 } tile_view;
 
@@ -31,14 +33,12 @@ static inline __m256i four_numbers(const int8_t *values)
 }
 
 /* Products of `height` rows and `width` registers of items over one chunk from dimension `first` on,
- * in 16-bit lanes, then added to `sum`. Heights and widths are constants where this is called, so the
- * loops over them vanish and accumulators live in registers. */
-static inline __attribute__((always_inline)) void add_chunk(uint32_t height, uint32_t width,
-                                                            const tile_view *view, uint32_t first,
-                                                            __m256i sum[][PANEL_WIDTH])
+ * in 16-bit lanes. Heights and widths are constants where this is called, so the loops over them vanish
+ * and `lanes` live in registers. */
+static inline __attribute__((always_inline)) void multiply(uint32_t height, uint32_t width,
+                                                           const tile_view *view, uint32_t first,
+                                                           __m256i lanes[][PANEL_WIDTH])
 {
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256i lanes[TILE_ROWS][PANEL_WIDTH];
     uint32_t left = view->dim - first, count = left < TD__INT8_CHUNK ? left : TD__INT8_CHUNK;
     const uint8_t *panel = view->panel + (size_t)first * TD__PANEL;
     for (uint32_t r = 0; r < height; r++) {
@@ -58,27 +58,38 @@ static inline __attribute__((always_inline)) void add_chunk(uint32_t height, uin
         }
         panel += (size_t)TD__INT8_STEP * TD__PANEL;
     }
+}
+
+/* Sums of all chunks. Few vectors have more than one: then nothing needs to be kept beside the lanes. */
+static inline __attribute__((always_inline)) void add_up(uint32_t height, uint32_t width,
+                                                         const tile_view *view, bool one_chunk,
+                                                         __m256i sum[][PANEL_WIDTH])
+{
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i lanes[TILE_ROWS][PANEL_WIDTH];
+    multiply(height, width, view, 0, lanes);
     for (uint32_t r = 0; r < height; r++) {
-        for (uint32_t w = 0; w < width; w++) {
-            sum[r][w] = _mm256_add_epi32(sum[r][w], _mm256_madd_epi16(lanes[r][w], ones));
+        for (uint32_t w = 0; w < width; w++) sum[r][w] = _mm256_madd_epi16(lanes[r][w], ones);
+    }
+    for (uint32_t first = TD__INT8_CHUNK; !one_chunk && first < view->dim; first += TD__INT8_CHUNK) {
+        multiply(height, width, view, first, lanes);
+        for (uint32_t r = 0; r < height; r++) {
+            for (uint32_t w = 0; w < width; w++) {
+                sum[r][w] = _mm256_add_epi32(sum[r][w], _mm256_madd_epi16(lanes[r][w], ones));
+            }
         }
     }
 }
 
 /* Bits of one tile into masks [height], from bit `shift` on. Nearly always there are none. */
 static inline __attribute__((always_inline)) void tile(uint32_t height, uint32_t width,
-                                                       const tile_view *view, uint32_t shift,
-                                                       const int32_t *limits, uint64_t *masks)
+                                                       const tile_view *view, bool one_chunk,
+                                                       uint32_t shift, uint64_t *masks)
 {
     __m256i sum[TILE_ROWS][PANEL_WIDTH], any = _mm256_setzero_si256();
+    add_up(height, width, view, one_chunk, sum);
     for (uint32_t r = 0; r < height; r++) {
-        for (uint32_t w = 0; w < width; w++) sum[r][w] = _mm256_setzero_si256();
-    }
-    for (uint32_t first = 0; first < view->dim; first += TD__INT8_CHUNK) {
-        add_chunk(height, width, view, first, sum);
-    }
-    for (uint32_t r = 0; r < height; r++) {
-        __m256i limit = _mm256_set1_epi32(limits[r]);
+        __m256i limit = _mm256_set1_epi32(view->limits[r]);
         for (uint32_t w = 0; w < width; w++) {
             sum[r][w] = _mm256_cmpgt_epi32(sum[r][w], limit);
             any = _mm256_or_si256(any, sum[r][w]);
@@ -87,59 +98,53 @@ static inline __attribute__((always_inline)) void tile(uint32_t height, uint32_t
     if (_mm256_testz_si256(any, any)) return;
     for (uint32_t r = 0; r < height; r++) {
         for (uint32_t w = 0; w < width; w++) {
-            int bits = _mm256_movemask_ps(_mm256_castsi256_ps(sum[r][w]));
-            masks[r] |= (uint64_t)(uint32_t)bits << (shift + w * LANES);
+            __m256 passes = _mm256_castsi256_ps(sum[r][w]);
+            masks[r] |= (uint64_t)(uint32_t)_mm256_movemask_ps(passes) << (shift + w * LANES);
         }
     }
 }
 
 /* The whole panel for `height` rows. */
 static inline __attribute__((always_inline)) void strip(uint32_t height, uint32_t width,
-                                                        tile_view view, const int32_t *limits,
-                                                        uint64_t *masks)
+                                                        tile_view view, uint64_t *masks)
 {
+    bool one_chunk = view.dim <= TD__INT8_CHUNK;
     for (uint32_t r = 0; r < height; r++) masks[r] = 0;
     for (uint32_t j = 0; j < TD__PANEL; j += width * LANES) {
-        tile(height, width, &view, j, limits, masks);
+        if (one_chunk) tile(height, width, &view, true, j, masks);
+        else tile(height, width, &view, false, j, masks);
         view.panel += width * LANES * TD__INT8_STEP;
     }
-}
-
-static tile_view view_from(const td__int8_rows *rows, uint32_t row, const uint8_t *panel)
-{
-    uint32_t words = td__int8_words(rows->dim);
-    return (tile_view){.values = rows->values + (size_t)row * rows->dim,
-                       .starts = rows->starts + (size_t)row * words,
-                       .panel = panel,
-                       .dim = rows->dim,
-                       .words = words};
 }
 
 static void above(const td__int8_rows *rows, const uint8_t *panel, const int32_t *limits,
                   uint64_t *masks)
 {
-    uint32_t r = 0;
-    for (; r + TILE_ROWS <= rows->count; r += TILE_ROWS) {
-        strip(TILE_ROWS, TILE_WIDTH, view_from(rows, r, panel), limits + r, masks + r);
+    tile_view view = {.values = rows->values, .starts = rows->starts, .panel = panel,
+                      .limits = limits, .dim = rows->dim, .words = td__int8_words(rows->dim)};
+    uint32_t left = rows->count;
+    for (; left >= TILE_ROWS; left -= TILE_ROWS) {
+        strip(TILE_ROWS, TILE_WIDTH, view, masks);
+        view.values += (size_t)TILE_ROWS * view.dim;
+        view.starts += TILE_ROWS * view.words;
+        view.limits += TILE_ROWS;
+        masks += TILE_ROWS;
     }
-    tile_view view = view_from(rows, r, panel);
-    limits += r;
-    masks += r;
-    switch (rows->count - r) {
+    switch (left) {
     case 5:
-        strip(5, 2, view, limits, masks);
+        strip(5, 2, view, masks);
         break;
     case 4:
-        strip(4, 2, view, limits, masks);
+        strip(4, 2, view, masks);
         break;
     case 3:
-        strip(3, 3, view, limits, masks);
+        strip(3, 3, view, masks);
         break;
     case 2:
-        strip(2, 3, view, limits, masks);
+        strip(2, 3, view, masks);
         break;
     case 1:
-        strip(1, 6, view, limits, masks);
+        strip(1, 6, view, masks);
         break;
     default:
         break;

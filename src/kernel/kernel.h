@@ -24,6 +24,16 @@ struct td__quant_kernels;   /* quant.h */
 struct td__int8_kernels;    /* int8.h */
 struct td__gemm_kernels;    /* gemm_tiles.h */
 
+/* A panel as a scan meets it, and what comes behind it in memory. Bytes that the scan will want next are
+ * fetched one by one between the products: asked for all at once, they hold up the loads of these. */
+typedef struct td__scan_panel {
+    const float *items; /* [dim, TD__PANEL], aligned to 64 bytes */
+    const float *start; /* [TD__PANEL], or NULL: zeros */
+    const char *next;   /* may be beyond the end of anything: it is never read */
+    size_t next_bytes;  /* 0: none */
+    uint32_t dim;
+} td__scan_panel;
+
 typedef struct td__kernels {
     const char *name;
     bool (*available)(void); /* processor and operating system */
@@ -50,6 +60,11 @@ typedef struct td__kernels {
      * always passes: the slow path behind decides. scores [row_count, TD__PANEL] aligned to 64 bytes;
      * thresholds, masks [row_count]. */
     void (*above)(const float *scores, uint32_t row_count, const float *thresholds, uint64_t *masks);
+
+    /* score_panel and above in one, without scores that nobody wants: out[r][j] is a score where bit j of
+     * masks[r] is set, and anything elsewhere. rows [row_count, dim]; thresholds, masks [row_count]. */
+    void (*scan_panel)(const td__scan_panel *panel, const float *rows, uint32_t row_count,
+                       const float *thresholds, float *out, uint64_t *masks);
 
     const struct td__softmax_kernels *softmax; /* the loops of the training engine */
     const struct td__quant_kernels *quant;     /* compressed vectors */

@@ -9,13 +9,13 @@
 #include "kernel/gemm_tiles.h"
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
+#include "kernel/score_eight_x86.h"
 #include "kernel/softmax_tiles.h"
 
 #if defined(__x86_64__)
 
 #include <immintrin.h>
 #include <math.h>
-#include <string.h>
 
 #include "kernel/cpu.h"
 
@@ -42,20 +42,25 @@ static void axpy(float alpha, const float *x, float *y, uint32_t dim)
     for (; k < dim; k++) y[k] = fmaf(alpha, x[k], y[k]);
 }
 
-/* `height` rows against `width` registers of columns. Both are constants where it
- * is called, so the loops over them vanish and `sum` lives in registers. */
-static inline __attribute__((always_inline)) void tile(uint32_t height, uint32_t width,
-                                                       const float *rows, const float *panel,
-                                                       uint32_t dim, const float *start, float *out)
+/* Memory that will be wanted soon, a little at each step over the dimensions. */
+typedef struct fetching {
+    const char *at;
+    size_t step; /* 0: nothing is wanted */
+} fetching;
+
+/* Products of `height` rows and `width` registers of columns. These are constants where it is called,
+ * and so is whether anything is fetched; so the loops over them vanish and `sum` lives in registers. */
+static inline __attribute__((always_inline)) void multiply(uint32_t height, uint32_t width,
+                                                           const float *rows, const float *panel,
+                                                           uint32_t dim, fetching *ahead,
+                                                           __m256 sum[][PANEL_WIDTH])
 {
-    __m256 sum[TILE_ROWS][PANEL_WIDTH];
-    for (uint32_t r = 0; r < height; r++) {
-        for (uint32_t w = 0; w < width; w++) {
-            sum[r][w] = start == NULL ? _mm256_setzero_ps() : _mm256_loadu_ps(start + w * LANES);
-        }
-    }
     for (uint32_t k = 0; k < dim; k++, panel += TD__PANEL) {
         __m256 column[PANEL_WIDTH];
+        if (ahead != NULL) {
+            for (uint32_t l = 0; l < (width + 1) / 2; l++) _mm_prefetch(ahead->at + l * 64, _MM_HINT_T1);
+            ahead->at += ahead->step;
+        }
         for (uint32_t w = 0; w < width; w++) column[w] = _mm256_load_ps(panel + w * LANES);
         for (uint32_t r = 0; r < height; r++) {
             __m256 factor = _mm256_broadcast_ss(rows + (size_t)r * dim + k);
@@ -64,11 +69,37 @@ static inline __attribute__((always_inline)) void tile(uint32_t height, uint32_t
             }
         }
     }
+}
+
+static inline __attribute__((always_inline)) void begin(uint32_t height, uint32_t width,
+                                                        const float *start,
+                                                        __m256 sum[][PANEL_WIDTH])
+{
+    for (uint32_t r = 0; r < height; r++) {
+        for (uint32_t w = 0; w < width; w++) {
+            sum[r][w] = start == NULL ? _mm256_setzero_ps() : _mm256_loadu_ps(start + w * LANES);
+        }
+    }
+}
+
+static inline __attribute__((always_inline)) void store(uint32_t height, uint32_t width,
+                                                        __m256 sum[][PANEL_WIDTH], float *out)
+{
     for (uint32_t r = 0; r < height; r++) {
         for (uint32_t w = 0; w < width; w++) {
             _mm256_store_ps(out + (size_t)r * TD__PANEL + w * LANES, sum[r][w]);
         }
     }
+}
+
+static inline __attribute__((always_inline)) void tile(uint32_t height, uint32_t width,
+                                                       const float *rows, const float *panel,
+                                                       uint32_t dim, const float *start, float *out)
+{
+    __m256 sum[TILE_ROWS][PANEL_WIDTH];
+    begin(height, width, start, sum);
+    multiply(height, width, rows, panel, dim, NULL, sum);
+    store(height, width, sum, out);
 }
 
 /* The whole panel for `height` rows, in strips of `width` registers. */
@@ -113,16 +144,99 @@ static void score_panel(const float *rows, uint32_t row_count, const float *pane
     }
 }
 
-/* Chains that do not depend on each other, side by side. */
+/* --- scores that are looked at before they are stored */
+
+typedef struct scan_view {
+    td__scan_panel panel;
+    fetching ahead;
+} scan_view;
+
+/* Of the comparisons in `passes`, bits from `shift` on; the scores go where somebody may read them. */
+static inline __attribute__((always_inline)) void scan_tile(uint32_t height, uint32_t width,
+                                                            const float *rows, scan_view *view,
+                                                            uint32_t shift, const float *thresholds,
+                                                            float *out, uint64_t *masks)
+{
+    __m256 sum[TILE_ROWS][PANEL_WIDTH], any = _mm256_setzero_ps();
+    const td__scan_panel *panel = &view->panel;
+    begin(height, width, panel->start == NULL ? NULL : panel->start + shift, sum);
+    multiply(height, width, rows, panel->items + shift, panel->dim, &view->ahead, sum);
+    for (uint32_t r = 0; r < height; r++) {
+        __m256 threshold = _mm256_broadcast_ss(thresholds + r);
+        for (uint32_t w = 0; w < width; w++) {
+            any = _mm256_or_ps(any, _mm256_cmp_ps(sum[r][w], threshold, _CMP_NLE_UQ));
+        }
+    }
+    if (_mm256_testz_ps(any, any)) return; /* nearly always */
+    store(height, width, sum, out + shift);
+    for (uint32_t r = 0; r < height; r++) {
+        __m256 threshold = _mm256_broadcast_ss(thresholds + r);
+        for (uint32_t w = 0; w < width; w++) {
+            int bits = _mm256_movemask_ps(_mm256_cmp_ps(sum[r][w], threshold, _CMP_NLE_UQ));
+            masks[r] |= (uint64_t)(uint32_t)bits << (shift + w * LANES);
+        }
+    }
+}
+
+static inline __attribute__((always_inline)) void scan_strip(uint32_t height, uint32_t width,
+                                                             const float *rows, scan_view *view,
+                                                             const float *thresholds, float *out,
+                                                             uint64_t *masks)
+{
+    for (uint32_t r = 0; r < height; r++) masks[r] = 0;
+    for (uint32_t j = 0; j < TD__PANEL; j += width * LANES) {
+        scan_tile(height, width, rows, view, j, thresholds, out, masks);
+    }
+}
+
+/* Bytes to fetch at each dimension of each tile, so that all are asked for by the last. */
+static fetching plan_fetching(const td__scan_panel *panel, uint32_t row_count)
+{
+    static const uint8_t strips_of_rest[TILE_ROWS] = {0, 1, 2, 2, 2, 3};
+    uint32_t tiles = row_count / TILE_ROWS * 3 + strips_of_rest[row_count % TILE_ROWS];
+    if (panel->next_bytes == 0 || tiles == 0) return (fetching){.at = (const char *)panel->items};
+    return (fetching){.at = panel->next, .step = panel->next_bytes / (tiles * panel->dim) + 1};
+}
+
+static void scan_panel(const td__scan_panel *panel, const float *rows, uint32_t row_count,
+                       const float *thresholds, float *out, uint64_t *masks)
+{
+    scan_view view = {.panel = *panel, .ahead = plan_fetching(panel, row_count)};
+    uint32_t r = 0;
+    for (; r + TILE_ROWS <= row_count; r += TILE_ROWS) {
+        scan_strip(TILE_ROWS, TILE_WIDTH, rows + (size_t)r * panel->dim, &view, thresholds + r,
+                   out + (size_t)r * TD__PANEL, masks + r);
+    }
+    rows += (size_t)r * panel->dim;
+    thresholds += r;
+    out += (size_t)r * TD__PANEL;
+    masks += r;
+    switch (row_count - r) {
+    case 5:
+        scan_strip(5, 2, rows, &view, thresholds, out, masks);
+        break;
+    case 4:
+        scan_strip(4, 3, rows, &view, thresholds, out, masks);
+        break;
+    case 3:
+        scan_strip(3, 3, rows, &view, thresholds, out, masks);
+        break;
+    case 2:
+        scan_strip(2, 3, rows, &view, thresholds, out, masks);
+        break;
+    case 1:
+        scan_strip(1, 6, rows, &view, thresholds, out, masks);
+        break;
+    default:
+        break;
+    }
+}
+
 static void score_rows(const float *query, const float *const rows[TD__ROWS], uint32_t dim,
                        const float *start, float out[TD__ROWS])
 {
-    float sums[TD__ROWS];
-    for (uint32_t i = 0; i < TD__ROWS; i++) sums[i] = start == NULL ? 0.0f : start[i];
-    for (uint32_t k = 0; k < dim; k++) {
-        for (uint32_t i = 0; i < TD__ROWS; i++) sums[i] = fmaf(query[k], rows[i][k], sums[i]);
-    }
-    memcpy(out, sums, sizeof sums);
+    __m256 sums = start == NULL ? _mm256_setzero_ps() : _mm256_loadu_ps(start);
+    _mm256_storeu_ps(out, td__score_eight(query, rows, dim, sums));
 }
 
 static void above(const float *scores, uint32_t row_count, const float *thresholds, uint64_t *masks)
@@ -147,6 +261,7 @@ const td__kernels td__kernels_avx2 = {
     .score_panel = score_panel,
     .score_rows = score_rows,
     .above = above,
+    .scan_panel = scan_panel,
     .softmax = &td__softmax_avx2,
     .quant = &td__quant_avx2,
     .int8 = &td__int8_avx2,

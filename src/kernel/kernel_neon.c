@@ -125,11 +125,20 @@ static void above(const float *scores, uint32_t row_count, const float *threshol
     }
 }
 
+/* All bytes at once: no machine was at hand to see whether that holds anything up. */
+static void scan_panel(const td__scan_panel *panel, const float *rows, uint32_t row_count,
+                       const float *thresholds, float *out, uint64_t *masks)
+{
+    for (size_t at = 0; at < panel->next_bytes; at += 64) __builtin_prefetch(panel->next + at, 0, 2);
+    score_panel(rows, row_count, panel->items, panel->dim, panel->start, out);
+    above(out, row_count, thresholds, masks);
+}
+
 /* What both sets share. They differ in the products of integers only: ARMv8.2 has them. */
 #define SHARED_KERNELS                                                                             \
     .dot = dot, .axpy = axpy, .score_panel = score_panel, .score_rows = score_rows,                \
-    .above = above, .softmax = &td__softmax_neon, .quant = &td__quant_neon,                        \
-    .gemm = &td__gemm_neon
+    .above = above, .scan_panel = scan_panel, .softmax = &td__softmax_neon,                        \
+    .quant = &td__quant_neon, .gemm = &td__gemm_neon
 
 const td__kernels td__kernels_neon = {
     .name = "neon", .available = available, .int8 = &td__int8_neon, SHARED_KERNELS};

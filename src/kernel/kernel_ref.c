@@ -70,6 +70,13 @@ static void above(const float *scores, uint32_t row_count, const float *threshol
     }
 }
 
+static void scan_panel(const td__scan_panel *panel, const float *rows, uint32_t row_count,
+                       const float *thresholds, float *out, uint64_t *masks)
+{
+    score_panel(rows, row_count, panel->items, panel->dim, panel->start, out);
+    above(out, row_count, thresholds, masks);
+}
+
 const td__kernels td__kernels_ref = {
     .name = "ref",
     .available = available,
@@ -78,6 +85,7 @@ const td__kernels td__kernels_ref = {
     .score_panel = score_panel,
     .score_rows = score_rows,
     .above = above,
+    .scan_panel = scan_panel,
     .softmax = &td__softmax_ref,
     .quant = &td__quant_ref,
     .int8 = &td__int8_ref,

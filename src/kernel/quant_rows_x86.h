@@ -5,6 +5,7 @@
 #define TD_KERNEL_QUANT_ROWS_X86_H
 
 #include "kernel/quant.h"
+#include "kernel/score_eight_x86.h"
 
 #if defined(__AVX2__)
 
@@ -33,46 +34,6 @@ static inline void td__store_some(int32_t *to, __m128i four, uint64_t count)
     _mm_maskstore_epi32(to, wanted, four);
 }
 
-/* Eight numbers of each of eight rows become eight numbers, one of each row, eight times. */
-static inline void td__transpose_eight(const float *const *rows, uint32_t at, __m256 *out)
-{
-    __m256 pairs[8], fours[8];
-    for (int i = 0; i < 4; i++) {
-        __m256 a = _mm256_loadu_ps(rows[2 * i] + at), b = _mm256_loadu_ps(rows[2 * i + 1] + at);
-        pairs[2 * i] = _mm256_unpacklo_ps(a, b);
-        pairs[2 * i + 1] = _mm256_unpackhi_ps(a, b);
-    }
-    for (int i = 0; i < 8; i += 4) {
-        for (int half = 0; half < 2; half++) {
-            __m256 a = pairs[i + half], b = pairs[i + half + 2];
-            fours[i + 2 * half] = _mm256_shuffle_ps(a, b, _MM_SHUFFLE(1, 0, 1, 0));
-            fours[i + 2 * half + 1] = _mm256_shuffle_ps(a, b, _MM_SHUFFLE(3, 2, 3, 2));
-        }
-    }
-    for (int i = 0; i < 4; i++) {
-        out[i] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x20);
-        out[i + 4] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31);
-    }
-}
-
-static inline __m256 td__score_eight(const float *query, const float *const *rows, uint32_t dim)
-{
-    __m256 sums = _mm256_setzero_ps(), columns[8];
-    uint32_t k = 0;
-    for (; k + 8 <= dim; k += 8) {
-        td__transpose_eight(rows, k, columns);
-        for (uint32_t j = 0; j < 8; j++) {
-            sums = _mm256_fmadd_ps(_mm256_broadcast_ss(query + k + j), columns[j], sums);
-        }
-    }
-    for (; k < dim; k++) {
-        __m256 column = _mm256_setr_ps(rows[0][k], rows[1][k], rows[2][k], rows[3][k], rows[4][k],
-                                       rows[5][k], rows[6][k], rows[7][k]);
-        sums = _mm256_fmadd_ps(_mm256_broadcast_ss(query + k), column, sums);
-    }
-    return sums;
-}
-
 static void td__score_rows_x86(const float *query, const float *rows, uint32_t dim,
                                td__rows_by_number which, float *scores)
 {
@@ -81,7 +42,7 @@ static void td__score_rows_x86(const float *query, const float *rows, uint32_t d
         for (uint64_t j = 0; j < 8; j++) {
             eight[j] = rows + (uint64_t)td__row_number(which, i + j) * dim;
         }
-        __m256 sums = td__score_eight(query, eight, dim);
+        __m256 sums = td__score_eight(query, eight, dim, _mm256_setzero_ps());
         __m128i first = _mm_castps_si128(_mm256_castps256_ps128(sums));
         td__store_some((int32_t *)scores + i, first, which.count - i);
         if (which.count - i <= 4) return;

@@ -93,6 +93,62 @@ static void panels_have_the_same_bits_for_all_shapes(void **state)
     for_each_set(compare_panels);
 }
 
+/* Thresholds among the scores, and one of NaN, that lets all pass. */
+static void choose_thresholds(uint64_t *seed, const float *scores, uint32_t count, float *thresholds)
+{
+    for (uint32_t r = 0; r < count; r++) {
+        fill(seed, &thresholds[r], 1);
+        uint32_t column = (r * 7 + count) % (2 * TD__PANEL);
+        if (column < TD__PANEL) thresholds[r] = scores[(size_t)r * TD__PANEL + column];
+        if (r % 5 == 4) thresholds[r] = r % 2 == 0 ? INFINITY : NAN;
+    }
+}
+
+/* Masks are those of score_panel and above, and where a bit is set there is the score; what is fetched
+ * ahead is of no matter, nor that nothing is. */
+static void compare_scans(const td__kernels *set)
+{
+    uint64_t seed = 23, expected_masks[ROWS], masks[ROWS + 1];
+    float *rows = aligned(ROWS * DIMS), *items = aligned(DIMS * TD__PANEL), *start = aligned(TD__PANEL);
+    float *expected = aligned(ROWS * TD__PANEL), *found = aligned((ROWS + 1) * TD__PANEL), thresholds[ROWS];
+    for (uint32_t dim = 1; dim <= DIMS; dim++) {
+        fill(&seed, rows, ROWS * dim);
+        fill(&seed, items, (size_t)dim * TD__PANEL);
+        fill(&seed, start, TD__PANEL);
+        if (dim % 9 == 8) items[dim] = NAN;
+        for (uint32_t count = 0; count <= ROWS; count++) {
+            td__scan_panel panel = {.items = items, .start = (count + dim) % 2 == 0 ? start : NULL,
+                                    .next = (const char *)rows, .next_bytes = count % 3 * 1000, .dim = dim};
+            memset(found, 0x5A, (ROWS + 1) * TD__PANEL * sizeof *found);
+            masks[count] = UINT64_C(0x5A5A);
+            td__kernels_ref.score_panel(rows, count, items, dim, panel.start, expected);
+            choose_thresholds(&seed, expected, count, thresholds);
+            td__kernels_ref.above(expected, count, thresholds, expected_masks);
+            set->scan_panel(&panel, rows, count, thresholds, found, masks);
+            assert_memory_equal(masks, expected_masks, count * sizeof *masks);
+            assert_int_equal(masks[count], 0x5A5A);
+            for (uint32_t i = 0; i < count * TD__PANEL; i++) {
+                if ((masks[i / TD__PANEL] >> i % TD__PANEL & 1) == 0 || isnan(expected[i])) continue;
+                assert_same_bits(&found[i], &expected[i], 1, set->name, "scan_panel", dim, count);
+            }
+            const unsigned char *after = (const unsigned char *)(found + count * TD__PANEL);
+            for (size_t b = 0; b < TD__PANEL * sizeof *found; b++) assert_int_equal(after[b], 0x5A);
+        }
+    }
+    free(rows);
+    free(items);
+    free(start);
+    free(expected);
+    free(found);
+}
+
+static void scans_find_what_scores_and_comparisons_find(void **state)
+{
+    (void)state;
+    compare_scans(&td__kernels_ref);
+    for_each_set(compare_scans);
+}
+
 static void compare_vectors(const td__kernels *set)
 {
     uint64_t seed = 11;
@@ -263,7 +319,7 @@ static void every_set_is_complete(void **state)
     const td__kernels *set;
     for (uint32_t i = 0; (set = td__kernels_at(i)) != NULL; i++) {
         bool complete = set->name != NULL && set->available != NULL && set->dot != NULL
-                        && set->axpy != NULL && set->score_panel != NULL && set->score_rows != NULL
+                        && set->axpy != NULL && set->score_panel != NULL && set->score_rows != NULL && set->scan_panel != NULL
                         && set->above != NULL && set->softmax != NULL && set->quant != NULL
                         && set->int8 != NULL && set->gemm != NULL;
         if (!complete) fail_msg("kernel set %u lacks a part", i);
@@ -275,6 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(panels_have_the_same_bits_for_all_shapes),
+        cmocka_unit_test(scans_find_what_scores_and_comparisons_find),
         cmocka_unit_test(vectors_have_the_same_bits_for_all_lengths),
         cmocka_unit_test(rows_anywhere_have_the_same_bits_for_all_lengths),
         cmocka_unit_test(a_score_of_rows_is_the_dot_product),
