@@ -303,8 +303,10 @@ int32_t td__int8_limit(const td__int8_query *query, const td__int8_block *block,
     double limit = room * per_unit - margin;
     /* For the roundings so far: of terms that may be larger than their sum. */
     limit -= 1 + 0x1p-40 * ((fabs((double)threshold) + bias.magnitude) * per_unit + margin);
-    if (!query->bounded || !(limit > INT32_MIN)) return INT32_MIN;
-    return limit < INT32_MAX ? (int32_t)floor(limit) : INT32_MAX;
+    if (!query->bounded || !(limit > INT32_MIN + 1)) return INT32_MIN;
+    if (limit >= INT32_MAX) return INT32_MAX;
+    int32_t whole = (int32_t)limit; /* floor() would be a call: this is asked a million times */
+    return whole - (whole > limit);
 }
 
 bool td__int8_ends(const td__int8_query *query, const td__int8_block *block, float threshold,

@@ -23,7 +23,7 @@
 enum {
     /* Panels that share a scale and a bound: enough that making limits takes no time, few enough that
      * their items are of about the same length. */
-    TD__INT8_BLOCK = 8,
+    TD__INT8_BLOCK = 16,
     TD__INT8_BLOCK_ITEMS = TD__INT8_BLOCK * TD__PANEL
 };
 

@@ -207,15 +207,15 @@ static void damage_is_found(void **state)
     (void)state;
     td_error err = {0};
     td_context *context = test_context(1);
-    td_vectors items = {.data = test_normal_vectors(1, 500, 8), .rows = 500, .dim = 8};
+    td_vectors items = {.data = test_normal_vectors(1, 1000, 8), .rows = 1000, .dim = 8};
     td_index *index = make_index(context, &items);
     td__int8 *int8 = index->int8;
-    uint32_t position = int8->positions[499], others[] = {500, int8->positions[3]};
+    uint32_t position = int8->positions[999], others[] = {1000, int8->positions[3]};
     for (int i = 0; i < 2; i++) {
-        int8->positions[499] = others[i];
+        int8->positions[999] = others[i];
         assert_fails(td_index_check(index, &err), TD_ERR_CORRUPT, "which is none or is elsewhere");
     }
-    int8->positions[499] = position;
+    int8->positions[999] = position;
     uint8_t byte = int8->panels[40];
     int8->panels[40] ^= 64;
     assert_fails(td_index_check(index, &err), TD_ERR_CORRUPT, "beyond the bounds of its block");
