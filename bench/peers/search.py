@@ -22,7 +22,9 @@ import search_systems
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREES = ["tandem", "scann", "scann-core", "faiss-ivf", "faiss-hnsw", "hnswlib", "usearch", "lorann",
          "rabitq", "vsag", "ngt"]
-EXACT = ["tandem-exact", "numpy", "torch", "faiss-flat", "scann-exact"]
+OURS = ["tandem-fp32", "tandem-int8"]
+EXACT = OURS + ["numpy", "torch", "faiss-flat", "faiss-debian", "scann-exact", "scann-core-exact"]
+HOMES = {"scann": "scann", "scann-exact": "scann", "torch": "torch", "faiss-debian": "debian"}
 TARGETS, KS = (0.90, 0.95, 0.99), (10, 100)
 SECONDS_EACH = 22  # of measuring one k and target
 
@@ -50,8 +52,9 @@ class Peer:
                            OPENBLAS_NUM_THREADS=str(threads))
         for unwanted in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
             environment.pop(unwanted, None)
-        home = "scann" if name in ("scann", "scann-exact") else "search"
-        python = os.path.join(arguments.environments, home, "bin", "python")
+        # Fresh memory in huge pages for everybody: without them, large results cost more than the products.
+        environment["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+        python = os.path.join(arguments.environments, HOMES.get(name, "search"), "bin", "python")
         self.name, self.current = name, None
         self.log = open(os.path.join(arguments.cache, name + ".log"), "w")
         self.process = subprocess.Popen(
@@ -210,40 +213,81 @@ def measure(arguments):
         peer.close()
 
 
+# --- the exact engines
+
+
 def exact(arguments):
     rows, dim = shape(arguments.items)
     print(f"{arguments.items} ({rows}, {dim}), load {os.getloadavg()[0]:.1f}")
-    print("| k | batch | threads | system | ms a query, best | median |\n|" + "---|" * 6)
-    names = arguments.systems or EXACT
-    for threads in (1, 2):
-        peers = {name: Peer(name, arguments, threads) for name in names}
-        for name, peer in peers.items():
-            facts = peer.build(search_systems.builds(name, rows, dim)[0])
-            print(name, facts.get("about"), facts.get("error", ""), flush=True)
-        for k in KS:
-            for size in (1, 256):
-                print_exact(peers, k, size, threads, arguments.rounds)
+    cases = [(size, k, threads) for threads in arguments.threads for size in (1, 256) for k in KS]
+    found = {}
+    for threads in arguments.threads:
+        peers = start_exact(arguments, threads, rows, dim)
+        for case in (case for case in cases if case[2] == threads):
+            found[case] = time_exact(peers, *case, arguments.rounds)
         for peer in peers.values():
             peer.close()
+    print_exact(found, cases)
 
 
-def print_exact(peers, k, size, threads, rounds):
-    seconds = {name: [] for name in peers}
-    request = dict(which="measure", k=k, setting={}, size=size, threads=threads)
-    for peer in peers.values():
-        answer = peer.ask("run", check=True, **request)
+def start_exact(arguments, threads, rows, dim):
+    """The systems that could be built here."""
+    peers = {}
+    for name in arguments.systems or EXACT:
+        peer = Peer(name, arguments, threads)
+        facts = peer.build(search_systems.builds(name, rows, dim)[0])
+        print(name, facts.get("about", facts.get("error")), flush=True)
+        if "error" in facts:
+            peer.close()
+        else:
+            peers[name] = peer
+    return peers
+
+
+def check_exact(peers, request):
+    """All find the true best, and both of ours the same ids in the same order."""
+    answers = {name: peer.ask("run", check=True, **request) for name, peer in peers.items()}
+    for name, answer in answers.items():
         if answer.get("recall", 0) < 1:
-            print(f"{peer.name}: {answer}")
+            print(f"{name} at {request}: {answer}", flush=True)
+    ids = {answers[name]["ids"] for name in OURS if name in answers}
+    if len(ids) > 1:
+        sys.exit(f"the ids of ours differ at {request}")
+
+
+def time_exact(peers, size, k, threads, rounds):
+    """Best and median seconds of a call; systems take turns, and the queries change with the round."""
+    request = dict(which="measure", k=k, setting={}, size=size, threads=threads)
+    check_exact(peers, request)
+    seconds = {name: [] for name in peers}
     with machine(alone=True):
         began = time.monotonic()
-        for _ in range(rounds if size > 1 else 5 * rounds):
+        for turn in range(rounds if size > 1 else 5 * rounds):
             for name, peer in peers.items():
-                seconds[name].append(peer.ask("run", **request).get("wall", float("inf")))
-            if time.monotonic() - began > 100:
+                time.sleep(0.05)  # the threads of the one before may still spin, waiting for work
+                answer = peer.ask("run", first=turn * size, **request)
+                seconds[name].append(answer.get("wall", float("inf")))
+            if time.monotonic() - began > SECONDS_EACH:
                 break
-    for name, times in sorted(seconds.items(), key=lambda item: min(item[1])):
-        print(f"| {k} | {size} | {threads} | {name} | {1e3 * min(times):.4f} | "
-              f"{1e3 * sorted(times)[len(times) // 2]:.4f} |", flush=True)
+    return {name: (min(times), sorted(times)[len(times) // 2]) for name, times in seconds.items()}
+
+
+def print_exact(found, cases):
+    """Milliseconds of a call, best (median); then how many times as long each takes as ours."""
+    names = [name for name in EXACT if any(name in found[case] for case in cases)]
+    head = " | ".join(f"batch {size}, k {k}, {threads} thr." for size, k, threads in cases)
+    print(f"\n| ms a call | {head} |\n|" + "---|" * (len(cases) + 1))
+    for name in names:
+        cells = (found[case].get(name) for case in cases)
+        print(f"| {name} | " + " | ".join(f"{1e3 * c[0]:.2f} ({1e3 * c[1]:.2f})" if c else ""
+                                          for c in cells) + " |")
+    for ours in OURS:
+        print(f"\n| best time / {ours} | {head} |\n|" + "---|" * (len(cases) + 1))
+        for name in names:
+            if ours in names and name not in OURS:
+                print(f"| {name} | " + " | ".join(
+                    f"{found[case][name][0] / found[case][ours][0]:.2f}" if name in found[case] else ""
+                    for case in cases) + " |")
 
 
 def main():
@@ -255,6 +299,8 @@ def main():
     parser.add_argument("--systems", type=lambda text: text.split(","))
     parser.add_argument("--builds", type=int, help="how many ways to build are tried, at most")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=lambda text: [int(n) for n in text.split(",")],
+                        default=[1, 2], help="of `exact`")
     parser.add_argument("--cache", default=os.path.expanduser("~/.cache/tandem-peers"))
     parser.add_argument("--environments", default=os.environ.get("PEERS_HOME"), required=False,
                         help="the folder that search_setup made")

@@ -17,26 +17,28 @@ def integers(pair):
     return pair[0] if pair[0].dtype.kind in "iu" else pair[1]
 
 
-class Numpy:
-    exact = True
+QUERIES_AT_A_TIME = 64  # whose scores of a million items are 256 MB; all at once is no faster
 
+
+class Numpy:
     def build(self, items, calibration, build):
-        self.items = items
         self.transposed = np.ascontiguousarray(items.T)
 
     def search(self, queries, k, setting, threads=1):
-        scores = queries @ self.transposed
-        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-        order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1, kind="stable")
-        return np.take_along_axis(best, order, 1)
+        out = np.empty((len(queries), k), np.int64)
+        for first in range(0, len(queries), QUERIES_AT_A_TIME):
+            part = slice(first, first + QUERIES_AT_A_TIME)
+            scores = queries[part] @ self.transposed
+            best = np.argpartition(scores, -k, axis=1)[:, -k:]
+            order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1, kind="stable")
+            out[part] = np.take_along_axis(best, order, 1)
+        return out
 
     def about(self):
         return "numpy " + np.__version__ + ", OpenBLAS of its wheel"
 
 
 class Torch:
-    exact = True
-
     def build(self, items, calibration, build):
         import torch
         self.torch = torch
@@ -46,7 +48,9 @@ class Torch:
         if self.torch.get_num_threads() != threads:
             self.torch.set_num_threads(threads)
         with self.torch.no_grad():
-            return (self.torch.from_numpy(queries) @ self.transposed).topk(k, 1).indices.numpy()
+            parts = [(part @ self.transposed).topk(k, 1).indices
+                     for part in self.torch.from_numpy(queries).split(QUERIES_AT_A_TIME)]
+            return self.torch.cat(parts).numpy()
 
     def about(self):
         return "torch " + self.torch.__version__ + ", " + self.torch.backends.cpu.get_cpu_capability()
@@ -85,11 +89,13 @@ class Faiss:
         return self.index.search(queries, k)[1]
 
     def about(self):
-        return f"faiss {self.faiss.__version__}, {self.faiss.get_compile_options().strip()}"
+        options = getattr(self.faiss, "get_compile_options", lambda: "options unknown")().strip()
+        return f"faiss {self.faiss.__version__}, {options}"
 
 
 class FaissFlat(Faiss):
-    exact = True
+    """Nothing to be saved: built in no time."""
+    save = None
 
 
 class Hnswlib:
@@ -221,7 +227,7 @@ class Scann:
 
 
 class ScannExact(Scann):
-    exact = True
+    save = None
 
 
 class Rabitq:
@@ -322,14 +328,14 @@ def tandem():
 
 
 def tandem_exact():
-    made = tandem()
-    made.exact = True
-    return made
+    from search_tandem import TandemExact
+    return TandemExact()
 
 
 SYSTEMS = {
-    "tandem": tandem, "tandem-exact": tandem_exact, "numpy": Numpy, "torch": Torch,
-    "faiss-flat": FaissFlat, "scann-exact": ScannExact,
+    "tandem": tandem, "tandem-fp32": tandem_exact, "tandem-int8": tandem_exact, "numpy": Numpy,
+    "torch": Torch, "faiss-flat": FaissFlat, "faiss-debian": FaissFlat, "scann-exact": ScannExact,
+    "scann-core-exact": ScannExact,
     "scann": Scann, "scann-core": Scann, "faiss-ivf": Faiss, "faiss-hnsw": Faiss,
     "hnswlib": Hnswlib, "usearch": Usearch, "lorann": Lorann, "rabitq": Rabitq, "vsag": Vsag,
     "ngt": Ngt,
@@ -351,15 +357,15 @@ def builds(name, rows, dim):
     if name == "tandem":
         return [{"kind": "tree"}, {"kind": "tree", "dimensions-per-block": 1},
                 {"kind": "tree", "num-leaves": leaves}]
-    if name == "tandem-exact":
-        return [{"kind": "exact"}]
+    if name in ("tandem-fp32", "tandem-int8"):
+        return [{"kind": "exact", "prefilter": "int8" if name == "tandem-int8" else "none"}]
     if name in ("scann", "scann-core"):
         plain = [{"leaves": n, "block": block, "threshold": 0.2}
                  for n in (leaves, 2 * leaves) for block in (2, 1)]
         return plain + [{"leaves": leaves, "block": 2, "threshold": 0.2, "soar": True}]
-    if name == "scann-exact":
+    if name in ("scann-exact", "scann-core-exact"):
         return [{"brute_force": True}]
-    if name == "faiss-flat":
+    if name in ("faiss-flat", "faiss-debian"):
         return [{"factory": "Flat"}]
     if name == "faiss-ivf":
         return [{"factory": f"IVF{n},PQ{dim // 2}x4fs,Refine({fine})"}

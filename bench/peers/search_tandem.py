@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 HIT = np.dtype([("position", np.uint32), ("score", np.float32)])
-SEARCH_BYTES, EFFORT_OFFSET = 256, 48  # td_search, and td_search_effort in it
+SEARCH_BYTES, EFFORT_OFFSET = 256, 56  # td_search, and td_search_effort in it
 
 
 class Vectors(ctypes.Structure):
@@ -119,3 +119,16 @@ class Tandem:
 
     def about(self):
         return "kernels " + lib.td_context_kernel(self.context(1)).decode()
+
+
+class TandemExact(Tandem):
+    """An index for the threads that this process has; built in no time, so never saved."""
+    save = None
+
+    def build(self, items, calibration, build):
+        threads = int(os.environ["OMP_NUM_THREADS"])
+        made = ctypes.c_void_p()
+        given = options(lib.td_index_option_table(), build)
+        must(lib.td_index_build_with(ctypes.byref(made), self.context(threads),
+                                     ctypes.byref(vectors(items)), None, given, None, error))
+        self.indexes, self.searchers = {threads: made}, {}

@@ -57,13 +57,14 @@ class Worker:
         return self.truth[which][:, k - 1]
 
     def recall(self, which, found, k):
-        """Share of ids that are as good as the k-th best. A tie counts as found, a double once."""
+        """Share of ids of the first queries that are as good as the k-th best. A tie counts as found, a
+        double once."""
         found = np.asarray(found).astype(np.int64)
-        queries = self.sets[which]
+        queries = self.sets[which][:len(found)]
         fine = (found >= 0) & (found < len(self.items))
         scores = np.einsum("qd,qkd->qk", queries.astype(np.float64),
                            self.items[np.where(fine, found, 0)].astype(np.float64))
-        least = self.threshold(which, k)
+        least = self.threshold(which, k)[:len(found)]
         fine &= scores >= (least - 1e-6 * np.maximum(1, np.abs(least)))[:, None]
         return sum(len(set(row[good])) for row, good in zip(found, fine)) / found.shape[0] / k
 
@@ -85,7 +86,7 @@ class Worker:
                           dict(build, path=path) if self.name == "ngt" else build)
         facts = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - used,
                  "mb": (memory() - before) / 1e6, "about": self.system.about()}
-        if hasattr(self.system, "save"):
+        if getattr(self.system, "save", None) is not None:
             self.system.save(path)
             facts["file_mb"] = size(path) / 1e6
             if self.name.startswith("tandem"):
@@ -94,8 +95,9 @@ class Worker:
                 json.dump(facts, file)
         return facts
 
-    def run(self, which, k, setting, mode="batch", threads=1, size=QUERIES, check=False):
-        """Seconds of the clock and of the processor for a query, and latencies one by one."""
+    def run(self, which, k, setting, mode="batch", threads=1, size=QUERIES, first=0,
+            check=False):
+        """Seconds of the clock for a call, of the processor for a query, and latencies one by one."""
         queries = self.sets[which]
         if mode == "one":
             times, start = [], time.process_time()
@@ -104,14 +106,16 @@ class Worker:
                 self.system.search(queries[row:row + 1], k, setting, 1)
                 times.append(time.thread_time() - began)
             used = (time.process_time() - start) / len(queries)
-            return {"wall": float(np.mean(times)), "cpu": used, "times": times}
-        queries = queries[:size]
+            return {"wall": float(np.sum(times)), "cpu": used, "times": times}
+        first %= len(queries) - size + 1
+        queries = queries[first:first + size]
         start, used = time.perf_counter(), time.process_time()
         found = self.system.search(queries, k, setting, threads)
-        out = {"wall": (time.perf_counter() - start) / len(queries),
+        out = {"wall": time.perf_counter() - start,
                "cpu": (time.process_time() - used) / len(queries)}
         if check:
             out["recall"] = self.recall(which, found, k)
+            out["ids"] = hashlib.sha1(np.ascontiguousarray(found, np.int64).tobytes()).hexdigest()
         return out
 
 
