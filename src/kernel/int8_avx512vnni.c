@@ -12,6 +12,8 @@
 
 enum { LANES = 16, TILE_ROWS = 8, WIDTH = TD__PANEL / LANES };
 
+#ifndef TD__VNNI_BY_HAND /* a test that stands in for the instruction, where there is none */
+
 /* sum += items * the 4 numbers at `row`, each lane of 4 bytes for itself. gcc 12 copies and stores the
  * accumulator of _mm512_dpbusd_epi32 at every use; it keeps that of this in its register. */
 static inline __m512i add_products(__m512i sum, __m512i items, const int8_t *row)
@@ -20,6 +22,8 @@ static inline __m512i add_products(__m512i sum, __m512i items, const int8_t *row
     __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(items), "m"(*(const any_word *)row));
     return sum;
 }
+
+#endif
 
 /* `height` is a constant where this is called, so the loops over it vanish. */
 static inline __attribute__((always_inline)) void tile(uint32_t height, const td__int8_rows *rows,

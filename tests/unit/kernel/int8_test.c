@@ -1,5 +1,6 @@
 /* int8_test.c -- every set finds the products of integers above a limit that plain C finds. */
 #include "support/test.h"
+#include "support/vnni_by_hand.h"
 
 #include <math.h>
 
@@ -147,6 +148,30 @@ static void compare_with_plain(const td__kernels *set, problem *p, uint64_t *see
     }
 }
 
+static void compare_all_shapes(const td__kernels *set)
+{
+    uint64_t seed = 5;
+    for (uint32_t dim = 4; dim <= DIM_MAX; dim += dim < 140 ? 4 : 124) {
+        for (int extreme = 0; extreme < 2; extreme++) {
+            problem p = random_problem(dim, &seed, extreme != 0);
+            compare_with_plain(set, &p, &seed);
+            free_problem(&p);
+        }
+    }
+}
+
+/* What the instructions of VNNI do is done in plain C: what is around them is the kernel's own. */
+static void the_vnni_kernel_is_right_on_any_machine(void **state)
+{
+    (void)state;
+#if defined(__x86_64__)
+    const td__kernels by_hand = {.name = "avx512vnni by hand", .int8 = &vnni_by_hand};
+    compare_all_shapes(&by_hand);
+#else
+    skip();
+#endif
+}
+
 static void every_set_finds_what_plain_c_finds(void **state)
 {
     (void)state;
@@ -156,14 +181,7 @@ static void every_set_finds_what_plain_c_finds(void **state)
             print_message("SKIPPED: this machine cannot run %s\n", set->name);
             continue;
         }
-        uint64_t seed = 5;
-        for (uint32_t dim = 4; dim <= DIM_MAX; dim += dim < 140 ? 4 : 124) {
-            for (int extreme = 0; extreme < 2; extreme++) {
-                problem p = random_problem(dim, &seed, extreme != 0);
-                compare_with_plain(set, &p, &seed);
-                free_problem(&p);
-            }
-        }
+        compare_all_shapes(set);
     }
 }
 
@@ -183,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_kernel_compares_products_with_limits),
         cmocka_unit_test(every_set_finds_what_plain_c_finds),
+        cmocka_unit_test(the_vnni_kernel_is_right_on_any_machine),
         cmocka_unit_test(extreme_problems_fill_the_lanes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
