@@ -10,6 +10,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#undef _mm512_cmpgt_epi32_mask
 #define TD__VNNI_BY_HAND
 #define td__int8_avx512vnni vnni_by_hand
 #define __m512i lanes
