@@ -1325,8 +1325,8 @@ TD_API TD_MUST_CHECK td_status td_index_load(td_index **out, td_context *context
                                              td_error *err);
 /* The same, checked as strictly, but the large arrays (of a tree all but its centres, of an exact index
  * with INT8 the vectors) stay in the file, which is mapped: loads in less time, and processes share the
- * memory. The file may be replaced meanwhile, as td_index_save does, but its bytes must not change. Huge
- * pages are for memory of one's own: searches of a large index take longer (docs/speed.md). */
+ * memory. The file may be replaced meanwhile, as td_index_save does, but its bytes must not change: see
+ * docs/speed.md for times and memory. */
 TD_API TD_MUST_CHECK td_status td_index_load_mapped(td_index **out, td_context *context,
                                                     const char *path, td_error *err);
 TD_API TD_MUST_CHECK td_status td_index_check(const td_index *index, td_error *err);
