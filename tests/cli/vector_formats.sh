@@ -21,7 +21,8 @@ printf '70\n7\n-1\n' >numbers.txt
 for form in npy fvecs fbin csv; do
     tandem index items.$form --kind exact --ids words.txt -q -o words
     tandem index items.$form --kind exact --ids numbers.txt -q -o numbers
-    tandem search words --queries items.$form -k 2 --json | jq -c '[.queries[].items[] | [.id, .score]]'
+    tandem search words --queries items.$form -k 2 --json |
+        jq -c '[.queries[].items[] | [.id, .score + 0]]'
     tandem search numbers --queries items.$form -k 2 --json | jq -c '[.queries[].items[].id]'
 done
 
