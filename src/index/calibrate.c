@@ -327,7 +327,7 @@ static td_status find_truth(calibration *work, const td_vectors *queries, td_err
         one.data += q * work->spacing * width;
         one.rows = work->spacing == 1 ? work->queries : 1;
         TD_TRY(td__searcher_search(searcher, &one, &work->search, work->truth + q * work->search.k,
-                                  work->truths + q, err));
+                                   work->truths + q, err));
         if (work->spacing == 1) break;
     }
 done:
