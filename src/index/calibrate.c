@@ -218,15 +218,6 @@ static void walk(void *state, uint64_t block, uint32_t worker)
 
 /* --- the table */
 
-/* Nanoseconds that a search takes, about: constants measured with AVX2, for comparing only. */
-static double cost_of(const td_index *index, double leaves, double candidates)
-{
-    const td__tree *tree = index->tree;
-    double leaf_slots = 16.0 + (double)index->count / tree->centers.count;
-    double leaf = 20.0 + leaf_slots * 0.012 * tree->codec.blocks_padded;
-    return leaves * leaf + candidates * (8.0 + 0.06 * index->dim);
-}
-
 /* Mean recall less one standard error. */
 static double safe_recall(const calibration *work, uint32_t reach, uint32_t kind, uint32_t size)
 {
@@ -287,7 +278,7 @@ static void fill_rows(const calibration *work, uint32_t kind, td__calibrated *ro
         }
         for (uint32_t t = 0; t < TARGETS; t++) {
             td__calibrated row = at_target(&tried, targets[t], all);
-            double cost = cost_of(work->index, (double)row.leaves, (double)work->sizes[s]);
+            double cost = td__tree_cost(work->index, (double)row.leaves, (double)work->sizes[s]);
             if (row.leaves <= 0.0f || cost >= least[t]) continue;
             least[t] = cost;
             row.k = rows[t].k;

@@ -282,15 +282,30 @@ static void let_go(const td_index *index)
     if (index->updates != NULL) pthread_mutex_unlock(&index->updates->changing);
 }
 
+/* Baseline x86-64 has no instruction for it, and the compiler's function takes several times as long. */
+static uint64_t count_ones(uint64_t word)
+{
+    const uint64_t twos = UINT64_C(0x5555555555555555), fours = UINT64_C(0x3333333333333333);
+    word -= word >> 1 & twos;
+    word = (word & fours) + (word >> 2 & fours);
+    word = (word + (word >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+    return word * UINT64_C(0x0101010101010101) >> 56;
+}
+
+uint64_t td__count_bits(const uint64_t *bits, uint64_t count)
+{
+    uint64_t ones = 0;
+    for (uint64_t w = 0; w < count / 64; w++) ones += count_ones(bits[w]);
+    if (count % 64 == 0) return ones;
+    return ones + count_ones(bits[count / 64] & ((UINT64_C(1) << count % 64) - 1));
+}
+
 static td_status check_base(const td_index *index, td_error *err)
 {
     td_status status = TD_OK;
-    uint64_t there = 0;
     TD_FAIL_IF(index->dim == 0 || index->dim > TD__DIM_MAX || index->count >= TD_NONE, err, ERR_CORRUPT,
                "an index of %llu items with %u dimensions", (unsigned long long)index->count, index->dim);
-    for (uint64_t w = 0; index->live != NULL && w < td__words(index->count); w++) {
-        there += (uint64_t)__builtin_popcountll(index->live[w]);
-    }
+    uint64_t there = index->live == NULL ? index->count : td__count_bits(index->live, index->count);
     TD_FAIL_IF(index->live != NULL && there + index->dead != index->count, err, ERR_CORRUPT,
                "%llu of %llu items are there, and %llu are not", (unsigned long long)there,
                (unsigned long long)index->count, (unsigned long long)index->dead);

@@ -150,6 +150,9 @@ static inline bool td__bit(const uint64_t *bits, uint64_t i)
     return (bits[i / 64] >> i % 64 & 1) != 0;
 }
 
+/* How many of the first `count` bits are set. */
+uint64_t td__count_bits(const uint64_t *bits, uint64_t count);
+
 static inline void td__set_bit(uint64_t *bits, uint64_t i)
 {
     bits[i / 64] |= UINT64_C(1) << i % 64;

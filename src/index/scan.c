@@ -2,21 +2,20 @@
  *
  * Serves: stages 6 and 7. In: some queries, some panels. Out: each query's best so far.
  * An index that keeps rows has its panels packed on the way, once for all queries of the block, or, where
- * few items are open or few queries ask, scored row by row: the same scores.
+ * few items are open or few queries ask, scored row by row (scan_few.c): the same scores.
  * What may be returned is decided in three places, cheapest first: columns that the bitmap closes are
  * masked for all queries at once (a panel without open columns is not even scored), the threshold
  * drops nearly all the rest, and only what passes it is looked up in the query's exclusions. */
 #include "index/scan.h"
 
 #include "base/pool.h"
-#include "kernel/quant.h"
 #include "base/poison.h"
 
 enum {
     /* Rough costs, in scores of a row by itself: packing an item, scoring a packed panel (docs/speed.md). */
     PACKING = 6,
     PANEL_SCORES = 8,
-    AHEAD = 12,       /* panels whose rows are fetched in time, ... */
+    AHEAD = 12,       /* panels whose rows are fetched in time to be packed, ... */
     AHEAD_ITEMS = 12  /* ... if they are so few that no processor sees them coming */
 };
 
@@ -152,18 +151,6 @@ void td__scan_next(td__scan_panel *panel, size_t bytes, uint32_t i, uint32_t n)
     panel->next_bytes = at >= bytes ? 0 : bytes - at < part ? bytes - at : part;
 }
 
-/* The open rows of a panel. */
-typedef struct few_rows {
-    uint32_t numbers[TD__PANEL], count;
-} few_rows;
-
-static void list_open(few_rows *few, uint64_t panel, uint64_t open)
-{
-    for (few->count = 0; open != 0; open &= open - 1) {
-        few->numbers[few->count++] = (uint32_t)(panel * TD__PANEL) + (uint32_t)__builtin_ctzll(open);
-    }
-}
-
 /* Rows lie apart: do the open ones of a panel cost less one by one than packed? */
 static bool are_few(const td__scan *scan, uint64_t open, uint32_t queries)
 {
@@ -172,62 +159,51 @@ static bool are_few(const td__scan *scan, uint64_t open, uint32_t queries)
     return vectors * items < PACKING * items + PANEL_SCORES * vectors;
 }
 
-/* td__scan_tile of a panel's open columns alone, row by row; the others get 0. */
-static void score_few(td__scanner *scanner, const td__scan *scan, const few_rows *few, uint64_t query,
-                      uint32_t queries, const float *thresholds)
-{
-    uint32_t heads = scan->heads, dim = scan->index->dim;
-    float scores[TD__PANEL];
-    for (uint32_t v = 0; v < queries * heads; v++) {
-        float *row = memset(scanner->scores + (size_t)v * TD__PANEL, 0, TD__PANEL * sizeof *row);
-        scan->kernels->quant->score_rows(scan->queries + (query * heads + v) * dim, scan->index->rows,
-                                         dim, (td__rows_by_number){few->numbers, few->count}, scores);
-        for (uint32_t i = 0; i < few->count; i++) row[few->numbers[i] % TD__PANEL] = scores[i];
-    }
-    if (heads > 1) td__best_of_heads(scanner->scores, queries, heads);
-    scan->kernels->above(scanner->scores, queries, thresholds, scanner->masks);
-}
-
-static void fetch_ahead(const td__scan *scan, uint64_t panel)
+/* Rows that will be packed; others are asked for when they are written down. */
+static void fetch_ahead(const td__scan *scan, uint64_t panel, uint32_t queries)
 {
     const td_index *index = scan->index;
     uint64_t open = open_columns(scan, panel);
-    if (index->rows == NULL || __builtin_popcountll(open) > AHEAD_ITEMS) return;
+    if (open == 0 || index->rows == NULL || __builtin_popcountll(open) > AHEAD_ITEMS) return;
+    if (are_few(scan, open, queries)) return;
     for (; open != 0; open &= open - 1) {
-        uint64_t item = panel * TD__PANEL + (uint64_t)__builtin_ctzll(open);
-        const char *row = (const char *)(index->rows + item * index->dim);
-        for (size_t at = 0; at < index->dim * sizeof *index->rows; at += TD__ALIGNMENT) {
-            __builtin_prefetch(row + at);
-        }
+        td__fetch_row(index, panel * TD__PANEL + (uint64_t)__builtin_ctzll(open));
+    }
+}
+
+static void scan_panel(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count,
+                       uint64_t panel, uint64_t open, bool more)
+{
+    uint32_t dim = scan->index->dim, tile = td__tile_queries(scan->heads);
+    uint32_t tiles = (uint32_t)td__block_count(count, tile);
+    size_t bytes = (size_t)dim * TD__PANEL * sizeof *scan->index->panels;
+    td__scan_panel view = {.items = td__panel_items(scanner, scan->index, panel, open),
+                           .start = panel_bias(scanner, scan, panel),
+                           .dim = dim};
+    for (uint32_t i = 0; i < count; i += tile) {
+        uint32_t queries = count - i < tile ? count - i : tile;
+        if (more && view.items != scanner->packed) td__scan_next(&view, bytes, i / tile, tiles);
+        td__scan_tile(scanner, scan, &view, first + i, queries, scanner->thresholds + i);
+        collect_tile(scanner, scan, first, i, queries, panel, open);
     }
 }
 
 void td__scanner_run(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count,
                      uint64_t panel, uint64_t panel_end)
 {
-    uint32_t dim = scan->index->dim, tile = td__tile_queries(scan->heads);
-    uint32_t tiles = (uint32_t)td__block_count(count, tile);
-    size_t bytes = (size_t)dim * TD__PANEL * sizeof *scan->index->panels;
+    scanner->few_count = 0;
     for (; panel < panel_end; panel++) {
         uint64_t open = open_columns(scan, panel);
-        if (panel + AHEAD < panel_end) fetch_ahead(scan, panel + AHEAD);
+        if (panel + AHEAD < panel_end) fetch_ahead(scan, panel + AHEAD, count);
         if (open == 0) continue;
-        few_rows rows;
-        bool few = are_few(scan, open, count);
-        if (few) list_open(&rows, panel, open);
-        td__scan_panel view = {.items = few ? NULL : td__panel_items(scanner, scan->index, panel, open),
-                               .start = panel_bias(scanner, scan, panel),
-                               .dim = dim};
-        bool more = !few && view.items != scanner->packed && panel + 1 < panel_end;
-        for (uint32_t i = 0; i < count; i += tile) {
-            uint32_t queries = count - i < tile ? count - i : tile;
-            if (more) td__scan_next(&view, bytes, i / tile, tiles);
-            const float *thresholds = scanner->thresholds + i;
-            if (few) score_few(scanner, scan, &rows, first + i, queries, thresholds);
-            else td__scan_tile(scanner, scan, &view, first + i, queries, thresholds);
-            collect_tile(scanner, scan, first, i, queries, panel, open);
+        if (are_few(scan, open, count)) {
+            td__few_add(scanner, scan, first, count, panel, open);
+            continue;
         }
+        td__few_score(scanner, scan, first, count); /* ascending, or equal scores go wrong */
+        scan_panel(scanner, scan, first, count, panel, open, panel + 1 < panel_end);
     }
+    td__few_score(scanner, scan, first, count);
 }
 
 void td__scan_finish(const td__scan *scan, td__topk *top, uint64_t query, td_hit *hits,

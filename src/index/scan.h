@@ -41,6 +41,7 @@ typedef struct td__scanner {
     float thresholds[TD__QUERY_BLOCK];
     td__topk top[TD__QUERY_BLOCK];
     uint64_t excluded[TD__QUERY_BLOCK]; /* the first exclusion that is not behind us */
+    uint32_t few[TD__PANEL], few_count; /* positions that wait to be scored one by one */
     uint64_t *keys; /* borrowed: [TD__QUERY_BLOCK or fewer, capacity] */
     float *packed;  /* borrowed: [dim, TD__PANEL], for an index that keeps no panels */
 } td__scanner;
@@ -111,6 +112,21 @@ static inline uint64_t td__scan_k(const td__scan *scan, uint64_t query)
 /* A panel's items: packed for good, or now, those of the open columns. What the others hold is of no
  * matter but finite. */
 const float *td__panel_items(td__scanner *scanner, const td_index *index, uint64_t panel, uint64_t open);
+
+/* Ask for the vector at a position of an index that keeps rows. */
+static inline void td__fetch_row(const td_index *index, uint64_t position)
+{
+    const char *row = (const char *)(index->rows + position * index->dim);
+    for (size_t at = 0; at < index->dim * sizeof *index->rows; at += TD__ALIGNMENT) {
+        __builtin_prefetch(row + at);
+    }
+}
+
+/* Open items of a panel that are to be scored row by row (scan_few.c): they wait until they are as many
+ * as a panel has. Then, and when asked to, they are scored for `count` queries from `first` on. */
+void td__few_add(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count,
+                 uint64_t panel, uint64_t open);
+void td__few_score(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count);
 
 /* Write the best of a query to its part of `hits` [queries, search->k], and what is left over as none. */
 void td__scan_finish(const td__scan *scan, td__topk *top, uint64_t query, td_hit *hits,

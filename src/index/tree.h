@@ -145,6 +145,10 @@ TD_MUST_CHECK td_status td__tree_search(void *scratch, const td__scan *scan, uin
 
 /* --- how much to look at (tree_plan.c) */
 
+/* Nanoseconds that a query takes for so many leaves and candidates, about: constants measured with AVX2, for
+ * comparing only. */
+double td__tree_cost(const td_index *index, double leaves, double candidates);
+
 /* What a request takes; false: search exactly. */
 bool td__tree_plan(const td__scan *scan, td__effort *effort);
 

@@ -9,8 +9,6 @@
 #include "base/poison.h"
 
 enum {
-    /* So few allowed items are scored exactly in about the time that a tree takes. */
-    ALLOWED_EXACT = 30000,
     /* A tree with k beyond this share of the allowed items would look at most of them. */
     K_SHARE = 16,
     /* Without calibration, whatever the target: a share of the leaves, and candidates per result. */
@@ -23,12 +21,9 @@ enum {
 
 static uint64_t count_allowed(const td__scan *scan)
 {
-    uint64_t count = scan->index->count, allowed = 0;
     const uint64_t *allow = scan->search->allow;
     if (!scan->filtered || allow == NULL) return scan->items;
-    for (uint64_t i = 0; i < count / 64; i++) allowed += (uint64_t)__builtin_popcountll(allow[i]);
-    uint64_t rest = count % 64, mask = (UINT64_C(1) << rest) - 1;
-    return rest == 0 ? allowed : allowed + (uint64_t)__builtin_popcountll(allow[count / 64] & mask);
+    return td__count_bits(allow, scan->index->count);
 }
 
 /* --- calibrated */
@@ -102,6 +97,41 @@ static bool by_target(const td__scan *scan, td__effort *effort)
     return effort->expected > 0;
 }
 
+/* --- the way that takes less work */
+
+double td__tree_cost(const td_index *index, double leaves, double candidates)
+{
+    const td__tree *tree = index->tree;
+    double leaf_slots = 16.0 + (double)index->count / tree->centers.count;
+    double leaf = 20.0 + leaf_slots * 0.012 * tree->codec.blocks_padded;
+    return leaves * leaf + candidates * (8.0 + 0.06 * index->dim);
+}
+
+/* Nanoseconds of a search among the allowed by either way, as of td__tree_cost: that of a row by itself
+ * and of a group of 64 in the bitmap; that of a query on its way through a tree, and of a slot whose code
+ * is good enough to ask whether it is allowed. */
+#define ROW_COST(dim) (8.0 + 0.3 * (dim))
+#define WORD_COST 5.0
+#define QUERY_COST 20000.0
+#define ASK_COST 2.0
+
+/* What a tree takes is a guess, what an exact search takes is known: it must be so much less. */
+#define DOUBT 2.0
+
+/* Does an exact search of the allowed items take less than the tree? Their number decides, and not that of
+ * the queries of a call, which must not change what is found. Of the slots that are looked at, about twice
+ * `candidates` over the share of the allowed have codes above the threshold, which rises as they come. */
+static bool exact_is_less(const td_index *index, const td__effort *effort, uint64_t allowed, double share)
+{
+    double all = (double)index->tree->groups * TD__GROUP, leaves = (double)effort->leaves;
+    if (effort->expected > 0) leaves = fmin(leaves, (double)effort->expected / sqrt(share));
+    double asked = fmin(all, 2.0 * (double)effort->candidates / share);
+    double tree = QUERY_COST + ASK_COST * asked
+                  + td__tree_cost(index, leaves, (double)effort->candidates);
+    double exact = ROW_COST(index->dim) * (double)allowed + WORD_COST * (double)td__words(index->count);
+    return exact < DOUBT * tree;
+}
+
 /* --- the plan */
 
 /* With a share `a` of the items allowed, the best of them are spread over more leaves. */
@@ -111,28 +141,33 @@ static uint64_t leaves_for_share(uint64_t leaves, uint64_t all, double share)
     return more < (double)all ? (uint64_t)more : all;
 }
 
+/* What the request asks for in numbers overrules the rest. */
+static void obey(const td_search_effort *wish, td__effort *effort)
+{
+    if (wish->num_leaves_to_search > 0) {
+        effort->leaves = wish->num_leaves_to_search;
+        effort->reach = INFINITY;
+        effort->expected = 0;
+    }
+    if (wish->reordering_num_neighbors > 0) effort->candidates = wish->reordering_num_neighbors;
+}
+
 bool td__tree_plan(const td__scan *scan, td__effort *effort)
 {
     const td_index *index = scan->index;
     const td_search_effort *wish = &scan->search->effort;
     uint64_t all = index->tree->centers.count, k = scan->search->k, allowed = count_allowed(scan);
     bool counted = wish->num_leaves_to_search > 0 && wish->reordering_num_neighbors > 0;
+    double share = (double)allowed / (double)scan->items;
     *effort = (td__effort){.reach = INFINITY};
     if (scan->search->bias != NULL || k * K_SHARE > allowed) return false;
-    if (allowed < scan->items && allowed <= ALLOWED_EXACT) return false;
     if (!counted && (wish->target_recall == 1.0f || !by_target(scan, effort))) return false;
-    if (!counted && allowed < scan->items) {
-        double share = (double)allowed / (double)scan->items;
-        effort->leaves = leaves_for_share(effort->leaves, all, share);
-    }
-    if (wish->num_leaves_to_search > 0) {
-        effort->leaves = wish->num_leaves_to_search;
-        effort->reach = INFINITY;
-    }
-    if (wish->reordering_num_neighbors > 0) effort->candidates = wish->reordering_num_neighbors;
+    if (!counted) effort->leaves = leaves_for_share(effort->leaves, all, share);
+    obey(wish, effort);
     if (effort->leaves > all) effort->leaves = all;
-    if (effort->reach == INFINITY || effort->expected > all) effort->expected = effort->leaves;
     if (effort->candidates < k) effort->candidates = k;
     if (effort->candidates > index->count) effort->candidates = index->count;
+    if (allowed < scan->items && exact_is_less(index, effort, allowed, share)) return false;
+    if (effort->reach == INFINITY || effort->expected > all) effort->expected = effort->leaves;
     return true;
 }

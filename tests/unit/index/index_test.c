@@ -5,6 +5,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "base/random.h"
 #include "index/index.h"
 
 static td_vocab *make_ids(td_context *context, uint32_t count)
@@ -295,6 +296,18 @@ static void survives_every_failed_allocation(void **state)
     test_every_allocation(save_and_load, path);
 }
 
+static void bits_are_counted(void **state)
+{
+    (void)state;
+    uint64_t words[4], ones[257] = {0};
+    for (uint64_t w = 0; w < 4; w++) words[w] = td__mix64(w + 1) | td__mix64(w + 7);
+    words[1] = UINT64_MAX;
+    for (uint64_t i = 0; i < 256; i++) ones[i + 1] = ones[i] + td__bit(words, i);
+    for (uint64_t count = 0; count <= 256; count++) {
+        assert_int_equal(td__count_bits(words, count), ones[count]); /* what lies behind is of no matter */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +320,7 @@ int main(void)
         cmocka_unit_test(refuses_sound_files_of_other_things),
         cmocka_unit_test(a_failed_write_leaves_the_old_file),
         cmocka_unit_test(survives_every_failed_allocation),
+        cmocka_unit_test(bits_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
