@@ -5,7 +5,6 @@
 #include <float.h>
 #include <math.h>
 
-#include "base/random.h"
 #include "index/tree.h"
 
 enum { ITEMS = 6000, QUERIES = 60, DIM = 20, LEAVES = 40, K = 10 };
@@ -310,61 +309,6 @@ static void the_plan_follows_the_work(void **state)
     end_twins(&t);
 }
 
-/* --- exactly, among the allowed */
-
-/* Stretches of closed, sparse and open items. */
-static uint64_t *allow_stretches(uint64_t seed)
-{
-    uint64_t *allow = calloc(ITEMS / 64 + 1, sizeof *allow);
-    for (uint32_t i = 0; i < ITEMS; i++) {
-        uint64_t random = td__mix64(seed << 32 | i), sparse = i / 300 % 3;
-        if (sparse == 2 || (sparse == 1 && random % 30 == 0)) td__set_bit(allow, i);
-    }
-    return allow;
-}
-
-/* Items come again and again, so that equal scores must be told apart by position. */
-static void repeat_items(twins *t)
-{
-    td_error err = {0};
-    float *rows = (float *)t->items.data;
-    for (uint32_t i = 50; i < ITEMS; i++) {
-        memcpy(rows + (size_t)i * DIM, rows + (size_t)(i % 50) * DIM, DIM * sizeof *rows);
-    }
-    td_index_free(t->tree);
-    td_index_free(t->exact);
-    t->tree = test_tree(t->context, &t->items, LEAVES);
-    assert_ok(td_index_build(&t->exact, t->context, &t->items, NULL, &err));
-}
-
-static void exactly_among_the_allowed(void **state)
-{
-    (void)state;
-    const uint32_t heads[] = {1, 3};
-    td_hit found[QUERIES * K], right[QUERIES * K];
-    uint32_t counts[QUERIES], offsets_of[] = {0, 51, 101, 603, 901, 5998};
-    uint64_t offsets[QUERIES + 1];
-    for (uint32_t q = 0; q <= QUERIES; q++) offsets[q] = q < 3 ? 0 : 6;
-    for (int h = 0; h < 2; h++) {
-        twins t = make_twins(ITEMS, DIM, heads[h], LEAVES);
-        repeat_items(&t);
-        for (uint64_t seed = 1; seed <= 3; seed++) {
-            uint64_t *allow = allow_stretches(seed);
-            td_search search = {.k = K, .allow = allow, .exclude_offsets = offsets,
-                                .exclude = offsets_of, .effort = {.target_recall = 1.0f}};
-            test_search(t.exact, &t.queries, &search, right, counts);
-            for (uint32_t some = 1; some <= QUERIES; some *= 4) { /* few queries, and many */
-                td_vectors queries = t.queries;
-                queries.rows = some;
-                test_search(t.tree, &queries, &search, found, counts);
-                assert_memory_equal(found, right, some * K * sizeof *found);
-            }
-            free(allow);
-        }
-        end_twins(&t);
-    }
-}
-
 static void a_bias_is_searched_exactly(void **state)
 {
     (void)state;
@@ -644,7 +588,6 @@ int main(void)
         cmocka_unit_test(all_but_a_few_excluded),
         cmocka_unit_test(only_allowed_items_come),
         cmocka_unit_test(the_plan_follows_the_work),
-        cmocka_unit_test(exactly_among_the_allowed),
         cmocka_unit_test(a_bias_is_searched_exactly),
         cmocka_unit_test(same_bits_for_any_threads_kernels_and_batches),
         cmocka_unit_test(scaling_a_query_by_a_power_of_two_changes_nothing),
