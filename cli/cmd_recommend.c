@@ -248,13 +248,14 @@ static td_status search_history(recommend_session *session, td_error *err)
     td_status status = TD_OK;
     td_context *context = session->call->context;
     const cli_history *history = &session->history;
-    uint32_t dim = td_model_get_options(session->engine.model)->dim;
+    const td_model_options *options = td_model_get_options(session->engine.model);
+    uint64_t width = (uint64_t)options->heads * options->dim;
     uint32_t taken = session->own->with_seen ? 0 : history->count;
-    TD_TRY(td__alloc(&session->vectors, context, dim, sizeof *session->vectors, err));
+    TD_TRY(td__alloc(&session->vectors, context, width, sizeof *session->vectors, err));
     TD_TRY(cli_history_vector(session->vectors, history, session->engine.model, err));
     TD_TRY(cli_lists_add(&session->exclude, context, history->candidates, taken, session->excluded,
                          session->excluded_ids.count, err));
-    td_vectors query = {session->vectors, 1, dim, 1};
+    td_vectors query = {session->vectors, 1, options->dim, options->heads};
     TD_TRY(cli_search_index(&session->hits, context, session->engine.index, &query, session->own->k,
                             &session->exclude, NULL, NULL, err));
 done:
@@ -317,9 +318,10 @@ const cli_verb cli_recommend = {
     .about = "Ranks all candidates of a model for one or several users and prints the first k, "
              "without those the user had in the training part. The ranking is exact. For a user "
              "that the model does not know it prints the most popular candidates, and says so; "
-             "unless --history tells what that user took: then it solves for the vector under "
-             "which these are likeliest, by the loss that the model was trained with: the "
-             "squares of iALS, or the softmax over all candidates.",
+             "unless --history tells what that user took, oldest first. If the query tower "
+             "takes histories (--query-tower), that is all it needs. Else it solves for the "
+             "vector under which these are likeliest, by the loss that the model was trained "
+             "with: the squares of iALS, or the softmax over all candidates.",
     .example = "tandem recommend movies.tandem --user 7\n"
                "tandem recommend movies.tandem --user 7 --user 42 -k 3 --exclude 318\n"
                "tandem train data/ml-latest-small/ratings.csv \\\n"

@@ -132,6 +132,9 @@ td_status cli_history_vector(float *vector, const cli_history *history, const td
     const uint64_t offsets[2] = {0, history->count};
     const td_histories one = {.count = 1, .offsets = offsets, .candidates = history->candidates};
     const td_model_options *options = td_model_get_options(model);
+    if (options->query_tower != TD_QUERY_ID) {
+        return td_model_encode_histories(model, &one, vector, err);
+    }
     bool ials = options->similarity == TD_SIMILARITY_DOT && is_ials(model);
     TD_FAIL_IF(options->heads > 1, err, ERR_UNSUPPORTED,
                "--history needs a model with one vector a query; this one has %u", options->heads);

@@ -7,7 +7,8 @@
 typedef struct cli_history {
     td_context *context;
     uint32_t count;
-    uint32_t *candidates; /* [count] positions in the model, distinct, in the order given */
+    uint32_t *candidates; /* [count] positions in the model, distinct, in the order given: those
+                           * of --history, then of the file, then titles */
     cli_ids ids;          /* [ids.count] the ids that were given, known or not */
     uint32_t unknown;     /* of them: passed over */
 } cli_history;
@@ -20,7 +21,8 @@ TD_MUST_CHECK td_status cli_history_read(cli_history *history, const cli_call *c
                                          const td_model *model, const char *path, td_error *err);
 void cli_history_clear(cli_history *history);
 
-/* The vector of such a user, by folding in. `vector` [dim]. */
+/* The vector of such a user: through the query tower, if it takes histories, else by folding in.
+ * `vector` [heads, dim]. */
 TD_MUST_CHECK td_status cli_history_vector(float *vector, const cli_history *history,
                                            const td_model *model, td_error *err);
 

@@ -108,7 +108,8 @@ static td_data_size size_of(const cli_parts *parts)
 /* Flags of the towers that iALS has no use for. */
 static bool wants_other_towers(const cli_call *call)
 {
-    static const char *const names[] = {"heads", "query-layers", "candidate-layers", "similarity"};
+    static const char *const names[] = {"heads", "query-layers", "candidate-layers", "similarity",
+                                        "query-tower"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (is_given(call, names[i])) return true;
     }

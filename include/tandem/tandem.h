@@ -441,6 +441,27 @@ typedef enum td_similarity { TD_SIMILARITY_DOT, TD_SIMILARITY_COSINE } td_simila
 typedef enum td_vocabulary { TD_VOCABULARY_TRAIN, TD_VOCABULARY_ALL } td_vocabulary;
 typedef enum td_initializer { TD_INIT_UNIFORM, TD_INIT_NORMAL } td_initializer;
 
+/* What a query's vector is made of, before dense layers and normalisation. Its history are the candidates
+ * that it was trained on, by their rows of the candidate tower's table, which the towers share: there they
+ * learn from both sides. In training the history of a query lacks what the query is asked for in that
+ * step, so that no positive gives itself away; else it is whole. Ids without a vector of their own have
+ * none; td_model_encode_histories takes that of a query which was not there. */
+typedef enum td_query_tower {
+    TD_QUERY_ID,        /* a vector of its own */
+    TD_QUERY_HISTORY,   /* a vector common to all + its history pooled (YoutubeDNN: Covington et al.,
+                         * RecSys 2016) */
+    TD_QUERY_ID_HISTORY /* a vector of its own + its history pooled (SimpleX: Mao et al., CIKM 2021) */
+} td_query_tower;
+
+/* How n vectors e become one. */
+typedef enum td_pooling {
+    TD_POOLING_MEAN,     /* sum / n */
+    TD_POOLING_SQRT,     /* sum / sqrt(n): as long for many as for few */
+    TD_POOLING_ATTENTION /* sum of a e, a = softmax over the history of <v, tanh(W e + b)>, v being the
+                          * vector that is added to: SimpleX's user attention, or self attention if v is
+                          * common to all */
+} td_pooling;
+
 typedef struct td_model_options {
     uint32_t dim;
     uint32_t heads;              /* vectors per query; a candidate is scored by the best of them */
@@ -455,6 +476,10 @@ typedef struct td_model_options {
     uint32_t min_count;          /* TRAIN: ids with fewer rows share the out-of-vocabulary rows */
     uint32_t oov_buckets;        /* rows for unknown ids, chosen by a hash of the id */
     uint64_t seed;
+    td_query_tower query_tower;  /* with a history: one head, unless there are query_layers */
+    td_pooling history_pooling;
+    /* Of a longer history the most recent ones by time, and without timestamps a choice by seed; 0: all. */
+    uint32_t history_length;
 } td_model_options;
 
 TD_API const td_option_table *td_model_option_table(void);
@@ -469,7 +494,8 @@ TD_API TD_MUST_CHECK td_status td_model_create(td_model **out, td_context *conte
  * are added). Old ids keep their positions and, to the bit, their vectors; ids of `more` that the model's
  * options let in follow, each with the vector that it had as an unknown id until now, so that nothing the
  * model says changes before training. Seen lists are merged; titles of `catalog` (may be NULL) go before
- * the old ones. `model` stays as it is. td_model_train goes on from there; td_model_train_ials solves all
+ * the old ones. Histories grow at once, and vectors made of them with it. `model` stays as it is.
+ * td_model_train goes on from there; td_model_train_ials solves all
  * vectors anew, so it needs all rows. LIMIT beyond the number of rows that a table may have. */
 TD_API TD_MUST_CHECK td_status td_model_extend(td_model **out, const td_model *model,
                                                const td_dataset *more, const td_catalog *catalog,
@@ -508,6 +534,24 @@ TD_API TD_MUST_CHECK td_status td_model_encode_queries(const td_model *model,
 TD_API TD_MUST_CHECK td_status td_model_encode_query_rows(const td_model *model,
                                                           const uint32_t *rows, uint32_t count,
                                                           float *out, td_error *err);
+
+/* Lists of candidates by position in td_model_candidates, those of list q being
+ * candidates[offsets[q]] .. candidates[offsets[q + 1] - 1]. TD_NONE is passed over. */
+typedef struct td_histories {
+    uint32_t count;
+    const uint64_t *offsets;    /* [count + 1] */
+    const uint32_t *candidates; /* [offsets[count]] */
+    const float *weight;        /* [offsets[count]] finite and >= 0, or NULL: 1 */
+} td_histories;
+
+/* Vectors of queries that the model has never seen, from their histories, oldest first, through the query
+ * tower: nothing is fitted. A candidate that a list has twice counts once; of more than history_length the
+ * last ones count. The vector of its own is that of the first out-of-vocabulary row, and for an empty
+ * list there is no other. `out` [count, heads, dim]. UNSUPPORTED without a history in the tower,
+ * ARGUMENT for a position that is not there, or for weights, which the tower knows nothing of. */
+TD_API TD_MUST_CHECK td_status td_model_encode_histories(const td_model *model,
+                                                         const td_histories *histories, float *out,
+                                                         td_error *err);
 
 /* Vectors of all known candidates, in the order of td_model_candidates. `out` [N, dim]. */
 TD_API TD_MUST_CHECK td_status td_model_encode_candidates(const td_model *model, float *out,
@@ -791,7 +835,8 @@ typedef struct td_temperature_options {
 typedef enum td_group {
     TD_GROUP_ROWS,   /* batch_size rows */
     TD_GROUP_QUERIES /* all rows of batch_size queries: a query is scored once an epoch instead of once
-                        for each of its rows, which makes TD_NEGATIVES_ALL cheap */
+                        for each of its rows, which makes TD_NEGATIVES_ALL cheap. With a history in the
+                        query tower: one of the history_parts of the rows of each query */
 } td_group;
 
 typedef enum td_shuffle {
@@ -814,6 +859,13 @@ typedef struct td_train_options {
     float negative_weight; /* CCL, SIGMOID */
     td_temperature_options temperature;
     float dropout;         /* share of the numbers of query vectors left out of each step */
+    /* Of towers with a history. A query has one vector a step, whatever its rows in it, from the history
+     * without their candidates. TD_GROUP_QUERIES would leave nothing of it: each epoch deals a query's rows
+     * at random into so many parts, which come in different batches. More parts: more is left of the
+     * history, and an epoch takes longer, up to each row by itself. */
+    uint32_t history_parts;
+    float id_dropout; /* TD_QUERY_ID_HISTORY: share of queries that are strangers in a step: they have the
+                       * vector of unknown ids, which learns so what serves queries that were not there */
     bool decoupled; /* softmax: a query's positives in the batch are no part of its Z, so that they do not
                      * compete, and pull as hard however well they score (Yeh et al., arXiv 2110.06848);
                      * the loss may then be negative */
@@ -926,15 +978,6 @@ TD_API TD_MUST_CHECK td_status td_model_train_ials(td_model *model, const td_dat
  * training ended with, if `block` was not less than the dimension. Any model with dot similarity and
  * one head will do. Immutable: any number of threads. */
 typedef struct td_fold_in td_fold_in;
-
-/* Lists of candidates by position in td_model_candidates, those of list q being
- * candidates[offsets[q]] .. candidates[offsets[q + 1] - 1]. TD_NONE is passed over. */
-typedef struct td_histories {
-    uint32_t count;
-    const uint64_t *offsets;    /* [count + 1] */
-    const uint32_t *candidates; /* [offsets[count]] */
-    const float *weight;        /* [offsets[count]] finite and >= 0, or NULL: 1 */
-} td_histories;
 
 /* `model` is borrowed and must outlive the result; its weights are read at once, and must stay. Of the
  * options, unobserved_weight, regularization and exponent count. NULL: those that the model was trained

@@ -19,7 +19,11 @@ typedef enum td__stream {
     TD__STREAM_KMEANS,
     TD__STREAM_CODEBOOK,
     TD__STREAM_TUNE,
-    TD__STREAM_RECALL
+    TD__STREAM_RECALL,
+    TD__STREAM_INIT_HISTORY,
+    TD__STREAM_HISTORY,
+    TD__STREAM_PARTS,
+    TD__STREAM_STRANGERS
 } td__stream;
 
 typedef struct td__random {

@@ -31,7 +31,8 @@ typedef struct td__gradient {
 /* One batch on its way through one layer. */
 typedef struct td__flow {
     uint32_t count;          /* rows of the batch */
-    const uint32_t *rows;    /* [count] distinct; which rows of the id table (first layer only) */
+    const uint32_t *rows;    /* [count] which rows of the id table (first layer only) */
+    struct td__bag *bag;     /* the histories (history layer only) */
     const float *input;      /* [count, width_in]; NULL for the first layer */
     float *output;           /* [count, width_out]; forward fills it, backward reads it */
     const float *d_output;   /* [count, width_out]; backward only */
@@ -60,6 +61,7 @@ typedef struct td__layer {
     bool relu;    /* behind a dense layer */
     uint32_t parameter_count;
     td__parameter parameters[TD__LAYER_PARAMETERS];
+    const td__parameter *shared; /* history layer: the candidate tower's table; borrowed */
 } td__layer;
 
 /* Initial weights: number i of the table is a function of (seed, stream, i). */
@@ -92,6 +94,18 @@ TD_MUST_CHECK td_status td__dense_create(td__layer *out, td_context *context,
 
 /* Each vector of `dim` divided by its L2 norm; one shorter than 1e-12 becomes, and gets back, zero. */
 void td__normalize_create(td__layer *out, uint32_t width, uint32_t dim);
+
+typedef struct td__history_shape {
+    uint32_t dim;
+    td_pooling pooling;
+    const td__parameter *shared; /* [., dim] the table that lists name rows of */
+} td__history_shape;
+
+/* y = x + the history pooled (td_pooling; bag.h). `initial` as for dense layers. The gradient of the
+ * shared table is not among the layer's own: td__bag_gradient has it. */
+TD_MUST_CHECK td_status td__history_create(td__layer *out, td_context *context,
+                                           const td__history_shape *shape, const td__initial *initial,
+                                           td_error *err);
 
 /* Frees the weights; a zeroed layer is fine. */
 void td__layer_clear(td__layer *layer, td_context *context);

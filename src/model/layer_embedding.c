@@ -1,7 +1,7 @@
 /* layer_embedding.c -- a table with one row of weights per id.
  *
  * Serves: stage 3. In: rows of the table. Out: their weights.
- * The rows of a batch are distinct, so the gradient of the table is the incoming gradient as it is. */
+ * The gradient of the table is the incoming gradient as it is, row for row. */
 #include <math.h>
 #include <string.h>
 

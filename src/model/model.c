@@ -1,6 +1,6 @@
-/* model.c -- two towers and what they know: life, questions, vectors.
+/* model.c -- two towers and what they know: life and questions. model_encode.c has the vectors.
  *
- * Serves: stage 3. In: ids or positions. Out: vectors, titles, seen lists. */
+ * Serves: stage 3. In: options, positions. Out: titles, seen lists, weights. */
 #include "model/model.h"
 
 #include <assert.h>
@@ -35,6 +35,16 @@ static const td_option option_rows[] = {
                    "vectors for unknown ids, chosen by a hash of the id"),
     TD__OPTION_U64(td_model_options, seed, "seed", "42", 0, TD__U64_MAX, "SEED",
                    "the first weights are a function of it"),
+    TD__OPTION_CHOICE(td_model_options, query_tower, "query-tower", "id", "id|history|id+history",
+                      "what a query is known by: a vector of its own, the candidates that it had, or "
+                      "both; with these, new users get recommendations from a list"),
+    TD__OPTION_CHOICE(td_model_options, history_pooling, "history-pooling", "mean",
+                      "mean|sqrt|attention",
+                      "how the vectors of n candidates become one: sum / n, sum / sqrt(n), or weights "
+                      "that are learned"),
+    TD__OPTION_U32(td_model_options, history_length, "history-length", "0", 0, TD__U32_MAX, "N",
+                   "candidates of a query that count: the most recent by the column of timestamps, or "
+                   "without one those that the seed chooses; 0: all"),
 };
 
 static const td_option_table option_table = TD__OPTION_TABLE("model", td_model_options, option_rows);
@@ -64,6 +74,18 @@ done:
     return status;
 }
 
+/* A history is as wide as a candidate, so it cannot be added to the vectors of several heads. */
+static td_status check_history(const td_model_options *options, td_error *err)
+{
+    td_status status = TD_OK;
+    if (options->query_tower == TD_QUERY_ID) return TD_OK;
+    TD_FAIL_IF(options->heads > 1 && options->query_layers.count == 0, err, ERR_ARGUMENT,
+               "a query-tower with a history has one vector a query; for %u heads it needs query-layers",
+               options->heads);
+done:
+    return status;
+}
+
 static td_status check_options(const td_model_options *options, td_error *err)
 {
     td_status status = TD_OK;
@@ -74,6 +96,7 @@ static td_status check_options(const td_model_options *options, td_error *err)
                options->min_count);
     TD_TRY(check_layers("query-layers", &options->query_layers, options->dim, err));
     TD_TRY(check_layers("candidate-layers", &options->candidate_layers, options->dim, err));
+    TD_TRY(check_history(options, err));
 done:
     return status;
 }
@@ -97,6 +120,22 @@ done:
     return status;
 }
 
+/* Without vectors of their own, all queries are alike: they share the one row of the table. */
+static td__tower_shape query_shape(const td_model *model)
+{
+    const td_model_options *options = &model->options;
+    bool own = options->query_tower != TD_QUERY_HISTORY;
+    td__tower_shape shape = {.known = own ? td_vocab_count(model->queries) : 0,
+                             .oov_buckets = own ? options->oov_buckets : 1,
+                             .heads = options->heads,
+                             .dim = options->dim,
+                             .similarity = options->similarity,
+                             .layers = options->query_layers,
+                             .pooling = options->history_pooling};
+    if (td__model_has_history(model)) shape.shared = &model->candidate_tower.layers[0].parameters[0];
+    return shape;
+}
+
 td_status td__model_create_towers(td_model *model, bool random_weights, td_error *err)
 {
     td_status status = TD_OK;
@@ -105,19 +144,17 @@ td_status td__model_create_towers(td_model *model, bool random_weights, td_error
                            .scale = options->init_scale,
                            .seed = options->seed,
                            .stream = TD__STREAM_INIT_QUERY};
-    td__tower_shape shape = {.known = td_vocab_count(model->queries),
-                             .oov_buckets = options->oov_buckets,
-                             .heads = options->heads,
-                             .dim = options->dim,
-                             .similarity = options->similarity,
-                             .layers = options->query_layers};
-    TD_TRY(td__tower_create(&model->query_tower, model->context, &shape,
+    td__tower_shape query = query_shape(model);
+    td__tower_shape candidate = {.known = td_vocab_count(model->candidates),
+                                 .oov_buckets = options->oov_buckets,
+                                 .heads = 1,
+                                 .dim = options->dim,
+                                 .similarity = options->similarity,
+                                 .layers = options->candidate_layers};
+    TD_TRY(td__tower_create(&model->query_tower, model->context, &query,
                             random_weights ? &initial : NULL, err));
     initial.stream = TD__STREAM_INIT_CANDIDATE;
-    shape.known = td_vocab_count(model->candidates);
-    shape.heads = 1;
-    shape.layers = options->candidate_layers;
-    TD_TRY(td__tower_create(&model->candidate_tower, model->context, &shape,
+    TD_TRY(td__tower_create(&model->candidate_tower, model->context, &candidate,
                             random_weights ? &initial : NULL, err));
 done:
     return status;
@@ -134,6 +171,8 @@ void td_model_free(td_model *model)
     td__free(context, model->counts);
     td__free(context, model->seen_offsets);
     td__free(context, model->seen);
+    td__free(context, model->history_offsets);
+    td__free(context, model->history);
     td__free(context, model->title_offsets);
     td__free(context, model->title_bytes);
     td__free(context, model->training);
@@ -179,6 +218,20 @@ const uint32_t *td_model_seen(const td_model *model, uint32_t query, uint32_t *c
     return model->seen + start;
 }
 
+bool td__model_has_history(const td_model *model)
+{
+    return model->options.query_tower != TD_QUERY_ID;
+}
+
+const uint32_t *td__model_history(const td_model *model, uint32_t number, uint32_t *count)
+{
+    *count = 0;
+    if (number >= td_vocab_count(model->queries)) return NULL;
+    uint64_t start = model->history_offsets[number];
+    *count = (uint32_t)(model->history_offsets[number + 1] - start);
+    return model->history + start;
+}
+
 /* --- weights */
 
 td__parameter *td__model_parameter(const td_model *model, uint32_t index, char *name)
@@ -213,84 +266,4 @@ uint64_t td_model_parameter_count(const td_model *model)
         count += parameter->rows * parameter->cols;
     }
     return count;
-}
-
-/* --- vectors */
-
-static void map_ids(const td__tower *tower, const td_vocab *own, const td_vocab *vocab, uint32_t *rows)
-{
-    for (uint32_t i = 0; i < td_vocab_count(vocab); i++) {
-        rows[i] = td__tower_row(tower, own, td_vocab_id(vocab, i));
-    }
-}
-
-void td__model_query_rows(const td_model *model, const td_vocab *vocab, uint32_t *rows)
-{
-    map_ids(&model->query_tower, model->queries, vocab, rows);
-}
-
-void td__model_candidate_rows(const td_model *model, const td_vocab *vocab, uint32_t *rows)
-{
-    map_ids(&model->candidate_tower, model->candidates, vocab, rows);
-}
-
-enum { ENCODE_ROWS = 4096 }; /* at a time, so that room for the layers stays small */
-
-/* `out` [count, width] from `rows` [count] of a tower's table. */
-static td_status encode(const td_model *model, const td__tower *tower, const uint32_t *rows,
-                        uint32_t count, float *out, td_error *err)
-{
-    td__pass *pass;
-    size_t width = td__tower_width(tower);
-    uint32_t rows_max = count < ENCODE_ROWS ? count : ENCODE_ROWS;
-    td_status status = td__pass_create(&pass, model->context, tower, rows_max, false, err);
-    for (uint32_t done = 0; status == TD_OK && done < count; done += rows_max) {
-        uint32_t now = count - done < rows_max ? count - done : rows_max;
-        const float *vectors = td__tower_forward(tower, model->context, pass, rows + done, now);
-        memcpy(out + done * width, vectors, now * width * sizeof *out);
-    }
-    td__pass_free(pass, model->context);
-    return status;
-}
-
-td_status td_model_encode_queries(const td_model *model, const char *const *ids, uint32_t count,
-                                  float *out, td_error *err)
-{
-    td_status status = TD_OK;
-    uint32_t *rows;
-    TD_TRY(td__alloc(&rows, model->context, count, sizeof *rows, err));
-    for (uint32_t i = 0; i < count; i++) {
-        rows[i] = td__tower_row(&model->query_tower, model->queries, ids[i]);
-    }
-    TD_TRY(encode(model, &model->query_tower, rows, count, out, err));
-done:
-    td__free(model->context, rows);
-    return status;
-}
-
-td_status td_model_encode_query_rows(const td_model *model, const uint32_t *rows, uint32_t count,
-                                     float *out, td_error *err)
-{
-    td_status status = TD_OK;
-    uint32_t known = td_vocab_count(model->queries);
-    for (uint32_t i = 0; i < count; i++) {
-        TD_FAIL_IF(rows[i] >= known, err, ERR_ARGUMENT, "row %u is no query: the model has %u of them",
-                   rows[i], known);
-    }
-    TD_TRY(encode(model, &model->query_tower, rows, count, out, err));
-done:
-    return status;
-}
-
-td_status td_model_encode_candidates(const td_model *model, float *out, td_error *err)
-{
-    td_status status = TD_OK;
-    uint32_t count = td_vocab_count(model->candidates);
-    uint32_t *rows;
-    TD_TRY(td__alloc(&rows, model->context, count, sizeof *rows, err));
-    for (uint32_t i = 0; i < count; i++) rows[i] = i;
-    TD_TRY(encode(model, &model->candidate_tower, rows, count, out, err));
-done:
-    td__free(model->context, rows);
-    return status;
 }

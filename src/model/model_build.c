@@ -158,6 +158,10 @@ td_status td_model_create(td_model **out, td_context *context, const td_dataset 
     TD_TRY(build_vocabularies(&b, err));
     TD_TRY(build_counts(&b, err));
     TD_TRY(build_seen(&b, err));
+    TD_TRY(td__model_build_history(b.model, &(td__history_source){.dataset = train,
+                                                                  .query = b.queries.to,
+                                                                  .candidate = b.candidates.to},
+                                   err));
     if (catalog != NULL) TD_TRY(build_titles(b.model, catalog, err));
     TD_TRY(td__model_create_towers(b.model, true, err));
 done:

@@ -2,6 +2,7 @@
  *
  * Serves: stage 3. In: a model, most often just loaded. Out: the first rule that is broken. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "model/model.h"
 #include "base/poison.h"
@@ -93,6 +94,46 @@ done:
     return status;
 }
 
+static int by_value(const void *key, const void *element)
+{
+    uint32_t a = *(const uint32_t *)key, b = *(const uint32_t *)element;
+    return (a > b) - (a < b);
+}
+
+/* Candidates of one query's history: as many as it may have, and seen. */
+static td_status check_history_of(const td_model *model, uint32_t query, td_error *err)
+{
+    td_status status = TD_OK;
+    uint32_t seen_count, most = model->options.history_length;
+    const uint32_t *seen = td_model_seen(model, query, &seen_count);
+    uint64_t start = model->history_offsets[query], end = model->history_offsets[query + 1];
+    TD_FAIL_IF(most > 0 && end - start > most, err, ERR_CORRUPT,
+               "the history of query %u has %llu candidates; history-length is %u", query,
+               (unsigned long long)(end - start), most);
+    TD_FAIL_IF(end - start > seen_count, err, ERR_CORRUPT,
+               "the history of query %u has %llu candidates; it has seen %u", query,
+               (unsigned long long)(end - start), seen_count);
+    for (uint64_t i = start; i < end; i++) {
+        const uint32_t *candidate = &model->history[i];
+        TD_FAIL_IF(bsearch(candidate, seen, seen_count, sizeof *seen, by_value) == NULL, err,
+                   ERR_CORRUPT, "the history of query %u has candidate %u, which it has not seen",
+                   query, *candidate);
+    }
+done:
+    return status;
+}
+
+static td_status check_history(const td_model *model, td_error *err)
+{
+    td_status status = TD_OK;
+    uint32_t queries = td_vocab_count(model->queries);
+    if (!td__model_has_history(model)) return TD_OK;
+    TD_TRY(check_offsets(model->history_offsets, queries, 0, "histories", err));
+    for (uint32_t query = 0; query < queries; query++) TD_TRY(check_history_of(model, query, err));
+done:
+    return status;
+}
+
 static td_status check_titles(const td_model *model, td_error *err)
 {
     td_status status = TD_OK;
@@ -115,13 +156,15 @@ td_status td_model_check(const td_model *model, td_error *err)
     TD_TRY(td_options_check(td_model_option_table(), &model->options, err));
     TD_FAIL_IF(queries == 0 || candidates == 0, err, ERR_CORRUPT,
                "the model knows %u queries and %u candidates; it needs one of each", queries, candidates);
-    tower_rule query = {"query", queries, model->options.heads, model->options.dim,
+    bool own = model->options.query_tower != TD_QUERY_HISTORY;
+    tower_rule query = {"query", own ? queries : 0, model->options.heads, model->options.dim,
                         &model->options.query_layers};
     tower_rule candidate = {"candidate", candidates, 1, model->options.dim,
                             &model->options.candidate_layers};
     TD_TRY(check_tower(&model->query_tower, &query, err));
     TD_TRY(check_tower(&model->candidate_tower, &candidate, err));
     TD_TRY(check_seen(model, err));
+    TD_TRY(check_history(model, err));
     TD_TRY(check_titles(model, err));
     TD_TRY(td__model_check_finite(model, err));
 done:

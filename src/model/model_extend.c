@@ -5,7 +5,7 @@
  *
  * Old ids keep their positions and their vectors. A new id starts as the model saw it until now: with
  * the out-of-vocabulary vector of its hash. So nothing that the model says changes by extending it,
- * but that new candidates can be found; and after iALS that vector is the mean of the queries. */
+ * but that new candidates can be found, and that histories are longer where the query tower has them; and after iALS that vector is the mean of the queries. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -253,6 +253,11 @@ td_status td_model_extend(td_model **out, const td_model *model, const td_datase
     TD_TRY(join_vocabularies(&e, err));
     TD_TRY(add_counts(&e, err));
     TD_TRY(add_seen(&e, err));
+    TD_TRY(td__model_build_history(e.model, &(td__history_source){.dataset = more,
+                                                                  .query = e.queries.to,
+                                                                  .candidate = e.candidates.to,
+                                                                  .old = model},
+                                   err));
     TD_TRY(add_titles(&e, catalog, err));
     TD_TRY(add_towers(&e, err));
     if (model->training != NULL) TD_TRY(td__model_load_training(e.model, model->training, err));

@@ -22,6 +22,12 @@ static td_status add_lists(const td_model *model, td__container_writer *writer, 
     TD_TRY(td__container_add(writer, "seen.offsets", TD__U64, queries + 1, 0, model->seen_offsets, err));
     TD_TRY(td__container_add(writer, "seen.candidates", TD__U32, model->seen_offsets[queries], 0,
                              model->seen, err));
+    if (model->history_offsets != NULL) {
+        TD_TRY(td__container_add(writer, "history.offsets", TD__U64, queries + 1, 0,
+                                 model->history_offsets, err));
+        TD_TRY(td__container_add(writer, "history.candidates", TD__U32,
+                                 model->history_offsets[queries], 0, model->history, err));
+    }
     if (model->title_offsets == NULL) return TD_OK;
     TD_TRY(td__container_add(writer, "titles.offsets", TD__U64, candidates + 1, 0,
                              model->title_offsets, err));
@@ -100,6 +106,20 @@ done:
     return status;
 }
 
+/* Models of towers with a history have one. */
+static td_status load_history(const loader *l, td_error *err)
+{
+    td_status status = TD_OK;
+    td_model *model = l->model;
+    uint64_t queries = td_vocab_count(model->queries);
+    if (!td__model_has_history(model)) return TD_OK;
+    TD_TRY(copy_vector(l, "history.offsets", TD__U64, queries + 1, &model->history_offsets, err));
+    TD_TRY(copy_vector(l, "history.candidates", TD__U32, model->history_offsets[queries],
+                       &model->history, err));
+done:
+    return status;
+}
+
 static td_status load_titles(const loader *l, td_error *err)
 {
     td_status status = TD_OK;
@@ -139,6 +159,7 @@ static td_status load_from(loader *l, td_error *err)
     TD_TRY(td__container_load_vocab(l->file, "candidates", l->context, &model->candidates, err));
     TD_TRY(copy_vector(l, "counts", TD__U64, td_vocab_count(model->candidates), &model->counts, err));
     TD_TRY(load_seen(l, err));
+    TD_TRY(load_history(l, err));
     TD_TRY(load_titles(l, err));
     TD_TRY(td__model_create_towers(model, false, err));
     TD_TRY(load_parameters(l, err));

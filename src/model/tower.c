@@ -28,6 +28,22 @@ done:
     return status;
 }
 
+/* The history, added to the vectors of the table. What is not known of a query then counts nothing, until
+ * training says otherwise. */
+static td_status create_history(td__tower *tower, td_context *context, const td__tower_shape *shape,
+                                const td__initial *initial, td_error *err)
+{
+    const td__parameter *table = &tower->layers[0].parameters[0];
+    td__history_shape history = {
+        .dim = table->cols, .pooling = shape->pooling, .shared = shape->shared};
+    if (shape->shared == NULL) return TD_OK;
+    if (initial != NULL) {
+        memset(table->weights + (size_t)shape->known * table->cols, 0,
+               (size_t)shape->oov_buckets * table->cols * sizeof *table->weights);
+    }
+    return td__history_create(&tower->layers[tower->layer_count++], context, &history, initial, err);
+}
+
 td_status td__tower_create(td__tower *out, td_context *context, const td__tower_shape *shape,
                            const td__initial *initial, td_error *err)
 {
@@ -44,6 +60,7 @@ td_status td__tower_create(td__tower *out, td_context *context, const td__tower_
                shape->heads, shape->dim, TD__DIM_MAX);
     uint32_t table = shape->layers.count > 0 ? shape->dim : (uint32_t)width;
     TD_TRY(td__embedding_create(&out->layers[out->layer_count++], context, rows, table, initial, err));
+    TD_TRY(create_history(out, context, shape, initial, err));
     TD_TRY(create_dense(out, context, &shape->layers, initial, err));
     if (shape->similarity == TD_SIMILARITY_COSINE) {
         td__normalize_create(&out->layers[out->layer_count++], (uint32_t)width, shape->dim);
@@ -94,6 +111,7 @@ struct td__pass {
     uint32_t rows_max;
     uint32_t count;                     /* of the last forward */
     const uint32_t *rows;               /* of the last forward */
+    td__bag *bag;                       /* likewise */
     float *outputs[TD__TOWER_LAYERS];   /* [rows_max, width_out] each */
     float *d_outputs[TD__TOWER_LAYERS]; /* of all layers but the last, whose gradient comes from above */
     float *scratch[TD__TOWER_LAYERS];   /* what the layers asked for */
@@ -144,17 +162,20 @@ static td__flow flow_through(const td__pass *pass, uint32_t layer)
 {
     return (td__flow){.count = pass->count,
                       .rows = layer == 0 ? pass->rows : NULL,
+                      .bag = pass->bag,
                       .input = layer == 0 ? NULL : pass->outputs[layer - 1],
                       .output = pass->outputs[layer],
                       .scratch = pass->scratch[layer]};
 }
 
 const float *td__tower_forward(const td__tower *tower, td_context *context, td__pass *pass,
-                               const uint32_t *rows, uint32_t count)
+                               const td__tower_input *input)
 {
-    assert(count <= pass->rows_max);
-    pass->rows = rows;
-    pass->count = count;
+    assert(input->count <= pass->rows_max);
+    assert(input->bag == NULL || input->bag->count == input->count);
+    pass->rows = input->rows;
+    pass->count = input->count;
+    pass->bag = input->bag;
     for (uint32_t i = 0; i < tower->layer_count; i++) {
         td__flow flow = flow_through(pass, i);
         tower->layers[i].kind->forward(&tower->layers[i], context, &flow);

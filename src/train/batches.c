@@ -52,7 +52,7 @@ static td_status create_rows_of(td__batches *b, const td_model *model, const td_
     uint32_t **query = &b->queries.row_of, **candidate = &b->candidates.row_of;
     TD_TRY(td__alloc(query, b->context, td_vocab_count(queries), sizeof **query, err));
     TD_TRY(td__alloc(candidate, b->context, td_vocab_count(candidates), sizeof **candidate, err));
-    td__model_query_rows(model, queries, *query);
+    td__model_number_queries(model, queries, *query);
     td__model_candidate_rows(model, candidates, *candidate);
 done:
     return status;
@@ -167,7 +167,8 @@ static td_status create_order(td__batches *b, const td_model *model, const td_tr
     td__order_source source = {.rows = b->rows,
                                .query = b->interactions.query,
                                .row_of = b->queries.row_of,
-                               .table_rows = td__tower_rows(&model->query_tower)};
+                               .table_rows = td__model_query_numbers(model),
+                               .parts = td__model_has_history(model) ? options->history_parts : 1};
     uint32_t candidates = td__tower_rows(&model->candidate_tower);
     TD_TRY(td__epoch_order_create(&b->order, b->context, &source, options, err));
     b->shape.interactions = td__epoch_order_rows_max(b->order);
@@ -182,7 +183,7 @@ static td_status create_batch(td__batches *b, const td_model *model, td_error *e
 {
     td_status status = TD_OK;
     uint32_t rows = b->shape.interactions;
-    TD_TRY(create_side(&b->queries, b, td__tower_rows(&model->query_tower), b->shape.queries, err));
+    TD_TRY(create_side(&b->queries, b, td__model_query_numbers(model), b->shape.queries, err));
     TD_TRY(create_side(&b->candidates, b, td__tower_rows(&model->candidate_tower),
                        b->shape.candidates, err));
     TD_TRY(td__alloc(&b->candidate_id, b->context, rows, sizeof *b->candidate_id, err));

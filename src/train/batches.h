@@ -3,7 +3,8 @@
  * Serves: stage 5. In: interactions. Out: for each batch its distinct query and candidate rows, and
  * which of them each interaction uses. A row of a table is what counts as one query or candidate: ids
  * that share an out-of-vocabulary row cannot be told apart by any tower, so they are the same one here,
- * for accidental hits and sampling probabilities too. */
+ * for accidental hits and sampling probabilities too. (Where queries have no rows of their own, what
+ * counts is td__model_query_number.) */
 #ifndef TD_TRAIN_BATCHES_H
 #define TD_TRAIN_BATCHES_H
 
@@ -14,7 +15,7 @@
  * occurrence, then other negatives; or, with negatives all, every candidate in the order of the table. */
 typedef struct td__distinct {
     uint32_t count;
-    const uint32_t *rows; /* [count] of the tower's table */
+    const uint32_t *rows; /* [count] of the tower's table; of queries td__model_query_number */
     const uint32_t *of;   /* [batch count] which of `rows` each interaction uses */
 } td__distinct;
 

@@ -120,13 +120,14 @@ done:
     return status;
 }
 
-/* The id tables must be there, as wide as the model's vectors, with rows for unknown ids. */
-static td_status check_table(const checking *c, const char *name, uint64_t width, td_error *err)
+/* The id tables must be there, as wide as the model's vectors, with more rows than those of unknown ids. */
+static td_status check_table(const checking *c, const char *name, uint64_t width, uint32_t others,
+                             td_error *err)
 {
     td_status status = TD_OK;
     const td__tensor *table;
     TD_TRY(td__container_require(c->file, name, TD__F32, UINT64_MAX, width, &table, err));
-    TD_FAIL_IF(table->rows <= c->model.oov_buckets, err, ERR_CORRUPT,
+    TD_FAIL_IF(table->rows <= others, err, ERR_CORRUPT,
                "tensor \"%s\" has no row for an id", name);
 done:
     return status;
@@ -136,8 +137,10 @@ static td_status check_tensors(const checking *c, td_error *err)
 {
     td_status status = TD_OK;
     uint64_t dim = c->model.dim;
-    TD_TRY(check_table(c, "weights/query_tower/embedding", c->model.heads * dim, err));
-    TD_TRY(check_table(c, "weights/candidate_tower/embedding", dim, err));
+    uint32_t oov = c->model.oov_buckets;
+    uint32_t strangers = c->model.query_tower == TD_QUERY_HISTORY ? 0 : oov; /* one row for all */
+    TD_TRY(check_table(c, "weights/query_tower/embedding", c->model.heads * dim, strangers, err));
+    TD_TRY(check_table(c, "weights/candidate_tower/embedding", dim, oov, err));
     for (uint32_t i = 0; i < td__container_count(c->file); i++) {
         const td__tensor *tensor = td__container_at(c->file, i);
         if (strncmp(tensor->name, "weights/", strlen("weights/")) != 0) continue;

@@ -2,7 +2,10 @@
  *
  * Serves: stage 5. In: seed and epoch. Out: positions of interactions. By rows, a batch is the next
  * `batch_size` interactions. By queries, it is all interactions of the next `batch_size` queries: each
- * query is then scored against the candidates once an epoch instead of once an interaction. */
+ * query is then scored against the candidates once an epoch instead of once an interaction. Or of parts of
+ * the interactions of a query, if it is not to meet them all at once: an epoch deals them anew, goes through
+ * the queries with the first part of each, then in another order with the second, and so on. So two parts of
+ * a query share a batch at most where one round ends and the next begins. */
 #ifndef TD_TRAIN_EPOCH_ORDER_H
 #define TD_TRAIN_EPOCH_ORDER_H
 
@@ -17,6 +20,7 @@ typedef struct td__order_source {
     const uint32_t *query; /* [rows] position of the query of each in the dataset */
     const uint32_t *row_of; /* [queries] row of the tower's table: what counts as one query */
     uint32_t table_rows;
+    uint32_t parts; /* by query: of the interactions of each, at most; 1: all at once */
 } td__order_source;
 
 TD_MUST_CHECK td_status td__epoch_order_create(td__epoch_order **out, td_context *context,

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "base/vocab.h"
+#include "model/model.h"
 #include "base/poison.h"
 
 static uint64_t add_bytes(uint64_t hash, const void *bytes, uint64_t count, size_t size)
@@ -33,10 +34,19 @@ static uint64_t add_dataset(uint64_t hash, const td_dataset *dataset)
     return add_bytes(hash, rows.weight, rows.count, sizeof *rows.weight);
 }
 
+static uint64_t add_history(uint64_t hash, const td_model *model)
+{
+    if (!td__model_has_history(model)) return hash;
+    uint64_t queries = td_vocab_count(model->queries);
+    hash = add_bytes(hash, model->history_offsets, queries + 1, sizeof *model->history_offsets);
+    return add_bytes(hash, model->history, model->history_offsets[queries], sizeof *model->history);
+}
+
 uint64_t td__fingerprint(const td_model *model, const td_dataset *train, const td_dataset *validation)
 {
     uint64_t hash = add_vocab(0, td_model_queries(model));
     hash = add_vocab(hash, td_model_candidates(model));
+    hash = add_history(hash, model);
     hash = add_dataset(hash, train);
     return validation == NULL ? hash : add_dataset(hash, validation);
 }

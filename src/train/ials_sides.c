@@ -33,6 +33,9 @@ td_status td__ials_check_model(const td_model *model, td_error *err)
     td_status status = TD_OK;
     TD_FAIL_IF(model->options.similarity != TD_SIMILARITY_DOT, err, ERR_ARGUMENT,
                "iALS scores by dot product: the model must be made with similarity dot");
+    TD_FAIL_IF(td__model_has_history(model), err, ERR_ARGUMENT,
+               "iALS solves for a vector of each query: query-tower id; it folds in new queries from "
+               "their histories itself");
     TD_FAIL_IF(model->options.heads > 1, err, ERR_ARGUMENT,
                "iALS has one vector per query; the model has %u heads", model->options.heads);
     TD_FAIL_IF(model->options.query_layers.count + model->options.candidate_layers.count > 0, err,
@@ -68,7 +71,7 @@ static td_status map_both(uint32_t *query, uint32_t *candidate, const td_model *
     uint32_t more = td_vocab_count(queries), *vocab_rows = NULL;
     if (more < td_vocab_count(candidates)) more = td_vocab_count(candidates);
     TD_TRY(td__alloc(&vocab_rows, model->context, more, sizeof *vocab_rows, err));
-    td__model_query_rows(model, queries, vocab_rows);
+    td__model_number_queries(model, queries, vocab_rows);
     map_rows(query, rows.query, rows.count, vocab_rows);
     td__model_candidate_rows(model, candidates, vocab_rows);
     map_rows(candidate, rows.candidate, rows.count, vocab_rows);

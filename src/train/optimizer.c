@@ -130,7 +130,7 @@ typedef struct step_job {
     td__row_update *update;
     td__row_rule rule;
     float *weights;
-    const float *gradient;
+    td__sided_gradient sides[2]; /* of which the second may be empty */
     bool all;       /* gradient i belongs to row i; else to the groups */
     uint64_t count; /* of rows to move */
 } step_job;
@@ -165,17 +165,25 @@ static void prefetch_row(const step_job *job, uint64_t row)
     for (uint32_t k = 0; k < optimizer->width; k += LINE_FLOATS) __builtin_prefetch(slots + k, 1);
 }
 
+static const float *gradient_at(const step_job *job, uint64_t at)
+{
+    const td__sided_gradient *sides = job->sides;
+    bool second = at >= sides[0].count;
+    return second ? sides[1].values + (at - sides[0].count) * job->optimizer->dim
+                  : sides[0].values + at * job->optimizer->dim;
+}
+
 /* The gradient of a group: the only one, or the sum of all in `sum`. */
 static const float *group_gradient(const step_job *job, uint64_t g, float *sum)
 {
     const td__row_groups *groups = &job->optimizer->groups;
     const uint32_t dim = job->optimizer->dim;
     uint32_t at = groups->first[g];
-    const float *first = job->gradient + (size_t)at * dim;
+    const float *first = gradient_at(job, at);
     if (groups->next[at] == TD_NONE) return first;
     memcpy(sum, first, dim * sizeof *sum);
     while ((at = groups->next[at]) != TD_NONE) {
-        const float *more = job->gradient + (size_t)at * dim;
+        const float *more = gradient_at(job, at);
         for (uint32_t k = 0; k < dim; k++) sum[k] += more[k];
     }
     return sum;
@@ -209,8 +217,7 @@ static void step_block(void *state, uint64_t block, uint32_t worker)
     if (end > job->count) end = job->count;
     for (uint64_t i = start; i < end; i++) {
         if (job->all) {
-            const float *gradient = job->gradient + i * optimizer->dim;
-            move_row(job, i, with_l2(job, i, gradient, sum));
+            move_row(job, i, with_l2(job, i, gradient_at(job, i), sum));
             continue;
         }
         if (i + PREFETCH_ROWS < end) prefetch_row(job, groups->row[i + PREFETCH_ROWS]);
@@ -219,28 +226,53 @@ static void step_block(void *state, uint64_t block, uint32_t worker)
     }
 }
 
+static td_status check_rate(double learning_rate, td_error *err)
+{
+    td_status status = TD_OK;
+    TD_FAIL_IF(!isfinite(learning_rate) || learning_rate < 0, err, ERR_ARGUMENT,
+               "the learning rate is %g; it must be finite and not negative", learning_rate);
+done:
+    return status;
+}
+
+static void move_rows(step_job *job, double learning_rate)
+{
+    td_optimizer *optimizer = job->optimizer;
+    optimizer->steps++;
+    job->rule = make_rule(optimizer, learning_rate);
+    job->update = td__row_update_of(&optimizer->options);
+    td__parallel_for(optimizer->context, td__block_count(job->count, rows_per_block(optimizer->dim)),
+                     step_block, job);
+}
+
+td_status td__optimizer_step_both(td_optimizer *optimizer, float *weights,
+                                  const td__sided_gradient sides[2], double learning_rate, td_error *err)
+{
+    td_status status = TD_OK;
+    const td__row_list lists[2] = {{sides[0].touched, sides[0].count},
+                                   {sides[1].touched, sides[1].count}};
+    step_job job = {.optimizer = optimizer, .weights = weights, .sides = {sides[0], sides[1]}};
+    TD_TRY(check_rate(learning_rate, err));
+    TD_TRY(td__row_groups_make(&optimizer->groups, lists, 2, err));
+    job.count = optimizer->groups.count;
+    move_rows(&job, learning_rate);
+done:
+    return status;
+}
+
 td_status td_optimizer_step(td_optimizer *optimizer, float *weights, const uint32_t *touched,
                             uint64_t count, const float *gradient, double learning_rate,
                             td_error *err)
 {
     td_status status = TD_OK;
-    step_job job = {
-        .optimizer = optimizer, .weights = weights, .gradient = gradient, .count = count};
-    job.all = touched == NULL;
-    TD_FAIL_IF(!isfinite(learning_rate) || learning_rate < 0, err, ERR_ARGUMENT,
-               "the learning rate is %g; it must be finite and not negative", learning_rate);
-    TD_FAIL_IF(job.all && count != optimizer->rows, err, ERR_ARGUMENT,
-               "%llu gradients for all of %llu rows", (unsigned long long)count,
-               (unsigned long long)optimizer->rows);
-    if (!job.all) {
-        TD_TRY(td__row_groups_make(&optimizer->groups, touched, count, err));
-        job.count = optimizer->groups.count;
-    }
-    optimizer->steps++;
-    job.rule = make_rule(optimizer, learning_rate);
-    job.update = td__row_update_of(&optimizer->options);
-    td__parallel_for(optimizer->context, td__block_count(job.count, rows_per_block(optimizer->dim)),
-                     step_block, &job);
+    td__sided_gradient sides[2] = {{touched, count, gradient}, {0}};
+    step_job job = {.optimizer = optimizer, .weights = weights, .sides = {sides[0]}, .all = true};
+    if (touched != NULL) return td__optimizer_step_both(optimizer, weights, sides, learning_rate, err);
+    TD_TRY(check_rate(learning_rate, err));
+    TD_FAIL_IF(count != optimizer->rows, err, ERR_ARGUMENT, "%llu gradients for all of %llu rows",
+               (unsigned long long)count, (unsigned long long)optimizer->rows);
+    job.count = count;
+    move_rows(&job, learning_rate);
 done:
     return status;
 }

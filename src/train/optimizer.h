@@ -44,6 +44,18 @@
 TD_MUST_CHECK td_status td__optimizer_reserve(td_optimizer *optimizer, uint64_t count,
                                               td_error *err);
 
+/* One td_optimizer_step with the gradients of two sides, numbered through: a row that both have moves once,
+ * by their sum. */
+typedef struct td__sided_gradient {
+    const uint32_t *touched; /* [count] */
+    uint64_t count;
+    const float *values; /* [count, dim] */
+} td__sided_gradient;
+
+TD_MUST_CHECK td_status td__optimizer_step_both(td_optimizer *optimizer, float *weights,
+                                                const td__sided_gradient sides[2],
+                                                double learning_rate, td_error *err);
+
 /* Steps done so far. */
 uint64_t td__optimizer_steps(const td_optimizer *optimizer);
 

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/vocab.h"
 #include "data/dataset.h"
+#include "eval/evaluation.h"
 #include "eval/measure_plan.h"
 #include "base/poison.h"
 
@@ -71,9 +72,13 @@ td__plan_tower td__plan_tower_of(const td__plan_input *in, bool query)
     const td_model_options *model = in->model;
     const td_u32_list *layers = query ? &model->query_layers : &model->candidate_layers;
     uint32_t width = query ? model->heads * model->dim : model->dim;
-    return (td__plan_tower){.rows = query ? in->query_rows : in->candidate_rows,
+    bool history = query && model->query_tower != TD_QUERY_ID;
+    uint64_t rows = query ? in->query_rows : in->candidate_rows;
+    return (td__plan_tower){.rows = query && model->query_tower == TD_QUERY_HISTORY ? 1 : rows,
                             .table = layers->count > 0 ? model->dim : width,
                             .width = width,
+                            .history = history,
+                            .attention = history && model->history_pooling == TD_POOLING_ATTENTION,
                             .layers = layers};
 }
 
@@ -93,18 +98,22 @@ uint64_t td__plan_longest(const td__plan_input *in, bool query)
     return td__sat_min(td__sat_max(longest, rare), data->size.rows);
 }
 
+uint64_t td__plan_floats(const td__plan_tower *tower)
+{
+    uint64_t floats = td__sat_mul(tower->rows, tower->table);
+    if (tower->attention) floats = td__sat_add(floats, ((uint64_t)tower->table + 1) * tower->table);
+    for (uint32_t i = 0; i < tower->layers->count; i++) {
+        uint32_t from, to;
+        td__plan_dense(tower, i, &from, &to);
+        floats = td__sat_add(floats, ((uint64_t)from + 1) * to);
+    }
+    return floats;
+}
+
 static uint64_t weights_of(const td__plan_input *in)
 {
-    uint64_t floats = 0;
-    for (int query = 0; query < 2; query++) {
-        td__plan_tower tower = td__plan_tower_of(in, query == 1);
-        floats = td__sat_add(floats, td__sat_mul(tower.rows, tower.table));
-        for (uint32_t i = 0; i < tower.layers->count; i++) {
-            uint32_t from, to;
-            td__plan_dense(&tower, i, &from, &to);
-            floats = td__sat_add(floats, ((uint64_t)from + 1) * to);
-        }
-    }
+    td__plan_tower query = td__plan_tower_of(in, true), candidate = td__plan_tower_of(in, false);
+    uint64_t floats = td__sat_add(td__plan_floats(&query), td__plan_floats(&candidate));
     return td__sat_mul(floats, sizeof(float));
 }
 
@@ -116,6 +125,15 @@ static uint64_t vocab_of(uint64_t ids)
     return td__sat_grown(8 * (ids + 2)) + 16 * slots;
 }
 
+/* model_history.c: the lists, and the rows of the dataset while they are sorted. */
+static uint64_t history_of(const td__plan_input *in)
+{
+    const td_data_size *size = &in->data->size;
+    if (in->model->query_tower == TD_QUERY_ID) return 0;
+    uint64_t lists = td__sat_mul(size->rows, sizeof(uint32_t) + 3 * sizeof(uint64_t));
+    return td__sat_add(lists, 16 * ((uint64_t)size->queries + 2) + 4 * (uint64_t)size->candidates);
+}
+
 /* model_build.c, and the lists of the training part that it asks for. */
 static uint64_t model_of(const td__plan_input *in)
 {
@@ -125,6 +143,7 @@ static uint64_t model_of(const td__plan_input *in)
     uint64_t known = 8 * (3 * (uint64_t)size->candidates + 2 * (uint64_t)size->queries + 4);
     uint64_t lists = td__sat_mul(size->rows, 2 * sizeof(uint32_t));
     uint64_t sum = td__sat_add(weights_of(in), td__sat_add(ids, text));
+    sum = td__sat_add(sum, history_of(in));
     return td__sat_add(SMALL, td__sat_add(sum, td__sat_add(known, lists)));
 }
 
@@ -163,6 +182,15 @@ static void plan_common(td_memory_plan *plan, const td__plan_input *in, bool res
                              .copies = td__sat_mul(copies, weights_of(in))};
 }
 
+/* With the histories of a chunk of queries. */
+static uint64_t measuring(const td__plan_input *in, const td__measure_plan *measure, uint64_t rows)
+{
+    uint64_t bytes = td__measure_plan_model(measure, rows);
+    if (bytes == 0 || in->model->query_tower == TD_QUERY_ID) return bytes;
+    td__bag_shape bag = td__plan_bag(in, TD__CHUNK_QUERIES, false);
+    return td__sat_add(bytes, td__bag_bytes(&bag));
+}
+
 /* Validation happens while all of training is there; the test part comes when it is gone. */
 static void plan_whole(td_memory_plan *plan, const td__plan_input *in)
 {
@@ -172,8 +200,8 @@ static void plan_whole(td_memory_plan *plan, const td__plan_input *in)
                                       .dim = in->model->dim,
                                       .threads = in->threads,
                                       .baselines = in->data->baselines};
-    uint64_t validation = td__measure_plan_model(&measure, in->data->validation_rows);
-    uint64_t test = td__measure_plan_model(&measure, in->data->test_rows);
+    uint64_t validation = measuring(in, &measure, in->data->validation_rows);
+    uint64_t test = measuring(in, &measure, in->data->test_rows);
     plan->evaluation = td__sat_max(validation, test);
     plan->baselines = td__measure_plan_baselines(&measure, in->data->test_rows);
     uint64_t training = td__sat_add(plan->copies, td__sat_add(plan->optimizer, plan->workspace));

@@ -5,6 +5,7 @@
 #include "train/plan.h"
 
 #include "base/limits.h"
+#include "base/pool.h"
 #include "kernel/gemm.h"
 #include "kernel/softmax.h"
 #include "train/negatives.h"
@@ -21,10 +22,14 @@ td__plan_batch td__plan_batch_of(const td__plan_input *in, const td_train_option
     const td_negative_options *negatives = &options->negatives;
     bool by_query = options->group == TD_GROUP_QUERIES;
     uint64_t rows = in->data->size.rows;
-    uint64_t units = td__sat_min(options->batch_size, by_query ? in->query_rows : rows);
     uint64_t longest = by_query ? td__plan_longest(in, true) : 1;
-    td__plan_batch batch = {.interactions = td__sat_min(td__sat_mul(units, longest), rows),
-                            .queries = units};
+    uint64_t parts = in->model->query_tower == TD_QUERY_ID ? 1 : options->history_parts;
+    parts = td__sat_max(td__sat_min(parts, longest), 1);
+    uint64_t all = by_query ? td__sat_mul(in->query_rows, parts) : rows;
+    uint64_t units = td__sat_min(options->batch_size, all);
+    uint64_t interactions = td__sat_mul(units, td__block_count(longest, parts));
+    td__plan_batch batch = {.interactions = td__sat_min(interactions, rows),
+                            .queries = by_query ? td__sat_min(units, in->query_rows) : units};
     uint64_t others = td__sat_mul(negatives->memory, batch.interactions);
     if (negatives->kind == TD_NEGATIVES_SAMPLED || negatives->kind == TD_NEGATIVES_MIXED) {
         others = td__sat_add(others, negatives->count);
@@ -38,7 +43,8 @@ static uint64_t order_bytes(const td__plan_input *in, const td_train_options *op
 {
     uint64_t order = td__sat_mul(in->data->size.rows, INDEX);
     if (options->group == TD_GROUP_ROWS) return options->shuffle == TD_SHUFFLE_NONE ? 0 : order;
-    return td__sat_add(2 * order, td__sat_mul(in->query_rows + 1, 4 * INDEX));
+    uint64_t dealt = in->model->query_tower == TD_QUERY_ID ? 0 : order;
+    return td__sat_add(2 * order + dealt, td__sat_mul(in->query_rows + 1, 4 * INDEX));
 }
 
 static uint64_t negatives_bytes(const td__plan_input *in, const td_train_options *options,
@@ -83,6 +89,12 @@ static uint64_t pass_bytes(const td__plan_input *in, bool query, uint64_t rows)
 {
     td__plan_tower tower = td__plan_tower_of(in, query);
     uint64_t row = 2 * (uint64_t)tower.table + 2 * (uint64_t)tower.width, scratch = 0;
+    if (tower.history) row += 2 * (uint64_t)tower.table;
+    if (tower.attention) {
+        td__affine map = {.in = tower.table, .out = tower.table};
+        scratch += td__affine_scratch(&map, in->threads, true)
+                   + (((uint64_t)map.in + 1) * map.out + 16) * FLOAT;
+    }
     if (in->model->similarity == TD_SIMILARITY_COSINE) row += 2 * (uint64_t)tower.width;
     for (uint32_t i = 0; i < tower.layers->count; i++) {
         td__affine map = {0};
@@ -92,6 +104,36 @@ static uint64_t pass_bytes(const td__plan_input *in, bool query, uint64_t rows)
                    + (((uint64_t)map.in + 1) * map.out + 16) * FLOAT;
     }
     return td__sat_add(td__sat_mul(rows, row * FLOAT), scratch);
+}
+
+/* A query has one history a batch; rare ones that share a row have none. */
+td__bag_shape td__plan_bag(const td__plan_input *in, uint64_t queries, bool training)
+{
+    uint64_t longest = in->data->query_rows_max, rows = in->data->size.rows;
+    uint32_t most = in->model->history_length;
+    if (most > 0) longest = td__sat_min(longest, most);
+    return (td__bag_shape){.lists = (uint32_t)td__sat_min(queries, UINT32_MAX),
+                           .entries = td__sat_min(td__sat_mul(longest, queries), rows),
+                           .table_rows = (uint32_t)td__sat_min(in->candidate_rows, UINT32_MAX),
+                           .dim = in->model->dim,
+                           .pooling = in->model->history_pooling,
+                           .training = training};
+}
+
+/* past.c */
+static uint64_t past_bytes(const td__plan_input *in, const td__plan_batch *batch)
+{
+    if (in->model->query_tower == TD_QUERY_ID) return 0;
+    td__bag_shape bag = td__plan_bag(in, batch->queries, true);
+    return td__sat_add(td__bag_bytes(&bag), INDEX * (2 * batch->queries + 2 + batch->interactions));
+}
+
+/* Distinct candidates in the histories of a batch: gradients of the table beside those of the batch. */
+static uint64_t shared_rows(const td__plan_input *in, const td__plan_batch *batch)
+{
+    if (in->model->query_tower == TD_QUERY_ID) return 0;
+    td__bag_shape bag = td__plan_bag(in, batch->queries, true);
+    return td__sat_min(bag.entries, bag.table_rows);
 }
 
 /* step_loss.c, and the engine. */
@@ -127,6 +169,7 @@ uint64_t td__plan_workspace(const td__plan_input *in, const td_train_options *op
     uint64_t query_width = (uint64_t)in->model->heads * in->model->dim;
     if (!is_possible(&batch)) return UINT64_MAX;
     uint64_t sum = td__sat_add(batches_bytes(in, options, &batch), loss_bytes(in, options, &batch));
+    sum = td__sat_add(sum, past_bytes(in, &batch));
     sum = td__sat_add(sum, pass_bytes(in, true, batch.queries));
     sum = td__sat_add(sum, pass_bytes(in, false, batch.candidates));
     return options->dropout > 0.0f ? td__sat_add(sum, batch.queries * query_width * FLOAT) : sum;
@@ -146,12 +189,14 @@ static uint64_t optimizer_of(const td__plan_input *in, const td_optimizer_option
 uint64_t td__plan_optimizer(const td__plan_input *in, const td_train_options *options)
 {
     td__plan_batch batch = td__plan_batch_of(in, options);
-    uint64_t most = td__sat_max(batch.queries, batch.candidates), bytes = 0;
+    uint64_t most = td__sat_max(batch.queries, batch.candidates) + shared_rows(in, &batch), bytes = 0;
     for (int query = 0; query < 2; query++) {
         td__plan_tower tower = td__plan_tower_of(in, query == 1);
-        uint64_t parameters = 1 + 2 * (uint64_t)tower.layers->count;
+        uint64_t parameters = 1 + 2 * (uint64_t)tower.layers->count + (tower.attention ? 2 : 0);
         bytes = td__sat_add(bytes, parameters * td__sat_mul(most, 4 * INDEX));
         bytes = td__sat_add(bytes, optimizer_of(in, &options->optimizer, tower.rows, tower.table));
+        uint64_t square = tower.attention ? (uint64_t)tower.table + 1 : 0;
+        bytes = td__sat_add(bytes, optimizer_of(in, &options->optimizer, square, tower.table));
         for (uint32_t i = 0; i < tower.layers->count; i++) {
             uint32_t from, to;
             td__plan_dense(&tower, i, &from, &to);

@@ -62,17 +62,31 @@ static void add(td__row_groups *groups, uint32_t row, uint32_t position)
     groups->last[group] = position;
 }
 
-td_status td__row_groups_make(td__row_groups *groups, const uint32_t *touched, uint64_t count,
+static td_status add_list(td__row_groups *groups, const td__row_list *list, uint32_t first, td_error *err)
+{
+    td_status status = TD_OK;
+    for (uint32_t i = 0; i < list->count; i++) {
+        TD_FAIL_IF(list->rows[i] >= groups->rows, err, ERR_ARGUMENT,
+                   "gradient %u belongs to row %u; there are %llu rows", first + i, list->rows[i],
+                   (unsigned long long)groups->rows);
+        add(groups, list->rows[i], first + i);
+    }
+done:
+    return status;
+}
+
+td_status td__row_groups_make(td__row_groups *groups, const td__row_list *lists, uint32_t list_count,
                               td_error *err)
 {
     td_status status = TD_OK;
+    uint64_t all = 0;
+    uint32_t first = 0;
     groups->count = 0;
-    TD_TRY(td__row_groups_reserve(groups, count, err));
-    for (uint32_t i = 0; i < count; i++) {
-        TD_FAIL_IF(touched[i] >= groups->rows, err, ERR_ARGUMENT,
-                   "gradient %u belongs to row %u; there are %llu rows", i, touched[i],
-                   (unsigned long long)groups->rows);
-        add(groups, touched[i], i);
+    for (uint32_t i = 0; i < list_count; i++) all += lists[i].count;
+    TD_TRY(td__row_groups_reserve(groups, all, err));
+    for (uint32_t i = 0; i < list_count; i++) {
+        TD_TRY(add_list(groups, &lists[i], first, err));
+        first += (uint32_t)lists[i].count;
     }
 done:
     for (uint32_t g = 0; g < groups->count; g++) groups->group[groups->row[g]] = TD_NONE;

@@ -28,9 +28,16 @@ void td__row_groups_clear(td__row_groups *groups);
 TD_MUST_CHECK td_status td__row_groups_reserve(td__row_groups *groups, uint64_t count,
                                                td_error *err);
 
-/* Group touched [count]. Allocates nothing once count has been as large before. ARGUMENT, with the
- * position, for a row that is not there; LIMIT for more than 2^32 - 2 gradients. */
-TD_MUST_CHECK td_status td__row_groups_make(td__row_groups *groups, const uint32_t *touched,
-                                            uint64_t count, td_error *err);
+/* Rows of some gradients. */
+typedef struct td__row_list {
+    const uint32_t *rows; /* [count] */
+    uint64_t count;
+} td__row_list;
+
+/* Group the gradients of several lists, which are numbered through. Allocates nothing once there have been
+ * as many before. ARGUMENT, with the position, for a row that is not there; LIMIT for more than 2^32 - 2
+ * gradients. */
+TD_MUST_CHECK td_status td__row_groups_make(td__row_groups *groups, const td__row_list *lists,
+                                            uint32_t list_count, td_error *err);
 
 #endif

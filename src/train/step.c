@@ -7,6 +7,7 @@
 #include "model/model.h"
 #include "train/dropout.h"
 #include "train/optimizer.h"
+#include "train/past.h"
 #include "train/step_loss.h"
 #include "base/poison.h"
 
@@ -21,6 +22,7 @@ typedef struct step_side {
 struct td__step {
     td_context *context;
     step_side query, candidate;
+    td__past *past; /* NULL: no history in the query tower */
     td__step_loss *loss;
     td__temperature temperature;
     td__dropout dropout;
@@ -50,7 +52,7 @@ static void clear_side(step_side *side, td_context *context)
 }
 
 static td_status create_optimizers(td__step *step, td_model *model,
-                                   const td_optimizer_options *options, uint32_t rows_max,
+                                   const td_optimizer_options *options, uint64_t rows_max,
                                    td_error *err)
 {
     td_status status = TD_OK;
@@ -80,7 +82,7 @@ td_status td__step_create(td__step **out, td_model *model, const td_train_option
     td__step *step = NULL;
     td__step_loss_shape loss = {
         .batch = *shape, .heads = model->query_tower.heads, .dim = model->query_tower.dim};
-    uint32_t rows_max = shape->queries > shape->candidates ? shape->queries : shape->candidates;
+    uint64_t rows_max = shape->queries > shape->candidates ? shape->queries : shape->candidates;
     TD_TRY(td__alloc_zero(&step, model->context, 1, sizeof *step, err));
     step->context = model->context;
     TD_TRY(td__temperature_check(options->loss.temperature, &options->temperature, err));
@@ -93,6 +95,10 @@ td_status td__step_create(td__step **out, td_model *model, const td_train_option
     TD_TRY(create_side(&step->query, step->context, &model->query_tower, shape->queries, err));
     TD_TRY(create_side(&step->candidate, step->context, &model->candidate_tower, shape->candidates,
                        err));
+    if (td__model_has_history(model)) {
+        TD_TRY(td__past_create(&step->past, model, options, shape, err));
+        rows_max += td__past_candidates_max(step->past);
+    }
     TD_TRY(td__step_loss_create(&step->loss, step->context, &loss, options, err));
     TD_TRY(create_optimizers(step, model, &options->optimizer, rows_max, err));
     *out = step;
@@ -111,6 +117,7 @@ void td__step_free(td__step *step)
     }
     td__free(step->context, step->optimizers);
     td__step_loss_free(step->loss);
+    td__past_free(step->past);
     td__free(step->context, step->dropped);
     clear_side(&step->query, step->context);
     clear_side(&step->candidate, step->context);
@@ -124,13 +131,27 @@ td_optimizer *td__step_optimizer(td__step *step, uint32_t index)
 
 /* --- one batch */
 
+/* The table of the candidates has a second gradient, if histories share it. */
+static td_status update_table(const td__step *step, step_side *side, const td__gradient *gradient,
+                              double learning_rate, td_error *err)
+{
+    const td__bag *bag = td__past_bag(step->past);
+    td__gradient more = td__bag_gradient(bag);
+    const td__sided_gradient sides[2] = {{gradient->touched, gradient->count, gradient->values},
+                                         {more.touched, more.count, more.values}};
+    float *weights = td__tower_parameter(side->tower, 0)->weights;
+    return td__optimizer_step_both(side->optimizers[0], weights, sides, learning_rate, err);
+}
+
 static td_status update(const td__step *step, step_side *side, double learning_rate, td_error *err)
 {
     td_status status = TD_OK;
     td__parameter *parameter;
     const td__gradient *gradient =
         td__tower_backward(side->tower, step->context, side->pass, side->d_vectors);
-    for (uint32_t i = 0; (parameter = td__tower_parameter(side->tower, i)) != NULL; i++) {
+    bool shared = step->past != NULL && side == &step->candidate;
+    if (shared) TD_TRY(update_table(step, side, gradient, learning_rate, err));
+    for (uint32_t i = shared; (parameter = td__tower_parameter(side->tower, i)) != NULL; i++) {
         TD_TRY(td_optimizer_step(side->optimizers[i], parameter->weights, gradient[i].touched,
                                  gradient[i].count, gradient[i].values, learning_rate, err));
     }
@@ -138,9 +159,14 @@ done:
     return status;
 }
 
-static const float *forward(const td__step *step, step_side *side, const td__distinct *distinct)
+static td__tower_input input_of(const td__distinct *distinct)
 {
-    return td__tower_forward(side->tower, step->context, side->pass, distinct->rows, distinct->count);
+    return (td__tower_input){.count = distinct->count, .rows = distinct->rows};
+}
+
+static const float *forward(const td__step *step, step_side *side, td__tower_input input)
+{
+    return td__tower_forward(side->tower, step->context, side->pass, &input);
 }
 
 td__temperature *td__step_temperature(td__step *step)
@@ -174,8 +200,12 @@ td_status td__step_run(td__step *step, const td__batch *batch, double learning_r
                        td_error *err)
 {
     td_status status = TD_OK;
-    td__step_vectors vectors = {.query = forward(step, &step->query, &batch->queries),
-                                .candidate = forward(step, &step->candidate, &batch->candidates),
+    uint64_t number = td__optimizer_steps(step->optimizers[0]);
+    td__tower_input queries = step->past == NULL ? input_of(&batch->queries)
+                                                 : td__past_fill(step->past, batch, number);
+    td__step_vectors vectors = {.query = forward(step, &step->query, queries),
+                                .candidate = forward(step, &step->candidate,
+                                                     input_of(&batch->candidates)),
                                 .d_query = step->query.d_vectors,
                                 .d_candidate = step->candidate.d_vectors};
     TD_TRY(compute_loss(step, batch, &vectors, loss, err));

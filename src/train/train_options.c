@@ -41,6 +41,12 @@ static const td_option rows[] = {
                    "of learning it: the logarithm changes by about this much a step"),
     TD__OPTION_F32(td_train_options, dropout, "dropout", "0", 0, 0.95, "SHARE",
                    "share of the numbers of query vectors left out of each step"),
+    TD__OPTION_U32(td_train_options, history_parts, "history-parts", "4", 2, TD__U32_MAX, "N",
+                   "query-tower with a history, group queries: parts of a query's rows, each to be found "
+                   "from the rest of its history"),
+    TD__OPTION_F32(td_train_options, id_dropout, "id-dropout", "0.1", 0, 0.95, "SHARE",
+                   "query-tower id+history: share of queries that a step takes for unknown ones, so that "
+                   "it learns what serves these"),
     TD__OPTION_F32(td_train_options, partition_power, "partition-power", "1", 0.1, 10, "P",
                    "weight of ln Z against the positive's score; above 1: bilateral softmax loss"),
     TD__OPTION_BOOL(td_train_options, decoupled, "decoupled", "false",

@@ -44,7 +44,8 @@ typedef struct probe {
 
 static double loss_of(const probe *p)
 {
-    const float *out = td__tower_forward(&p->tower, p->context, p->pass, rows_used, ROWS);
+    td__tower_input input = {.count = ROWS, .rows = rows_used};
+    const float *out = td__tower_forward(&p->tower, p->context, p->pass, &input);
     double loss = 0.0;
     for (size_t i = 0; i < (size_t)ROWS * td__tower_width(&p->tower); i++) {
         loss += (double)out[i] * (double)p->direction[i];
@@ -266,7 +267,8 @@ static float *forward_with_threads(uint32_t threads)
     for (uint32_t i = 0; i < MANY; i++) rows[i] = MANY - i;
     size_t width = td__tower_width(&tower);
     float *both = malloc(2 * MANY * width * sizeof *both);
-    memcpy(both, td__tower_forward(&tower, context, pass, rows, MANY), MANY * width * sizeof *both);
+    td__tower_input input = {.count = MANY, .rows = rows};
+    memcpy(both, td__tower_forward(&tower, context, pass, &input), MANY * width * sizeof *both);
     const td__gradient *gradients = td__tower_backward(&tower, context, pass, both);
     memcpy(both + MANY * width, gradients[0].values, MANY * width * sizeof *both);
     td__pass_free(pass, context);

@@ -128,7 +128,7 @@ static void batches_of_queries_hold_all_their_rows(void **state)
     td__batches *batches = make_batches(&f);
     td_rows rows = td_dataset_rows(f.dataset);
     uint32_t expected[40] = {0}, row_of[40];
-    td__model_query_rows(f.model, td_dataset_queries(f.dataset), row_of);
+    td__model_number_queries(f.model, td_dataset_queries(f.dataset), row_of);
     for (uint64_t i = 0; i < rows.count; i++) expected[row_of[rows.query[i]]]++;
     const td__batch *batch;
     td__batches_start(batches, 1);

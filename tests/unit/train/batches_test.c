@@ -88,7 +88,7 @@ static uint64_t sum_of_dataset(const fixture *f)
 {
     td_rows rows = td_dataset_rows(f->dataset);
     uint32_t query_rows[64], candidate_rows[64];
-    td__model_query_rows(f->model, td_dataset_queries(f->dataset), query_rows);
+    td__model_number_queries(f->model, td_dataset_queries(f->dataset), query_rows);
     td__model_candidate_rows(f->model, td_dataset_candidates(f->dataset), candidate_rows);
     uint64_t sum = 0;
     for (uint64_t i = 0; i < rows.count; i++) {

@@ -23,7 +23,7 @@ static void set_up(fixture *f, td_group group, uint32_t batch_size)
         double skew = test_uniform(&seed, 0, 1);
         f->query[i] = (uint32_t)(skew * skew * QUERIES);
     }
-    f->source = (td__order_source){ROWS, f->query, f->row_of, TABLE};
+    f->source = (td__order_source){ROWS, f->query, f->row_of, TABLE, 1};
     td_train_options_init(&f->options);
     f->options.group = group;
     f->options.batch_size = batch_size;
@@ -105,13 +105,103 @@ static void queries_stay_whole(void **state)
     td_context_free(f.context);
 }
 
+static uint32_t length_of(const fixture *f, uint32_t row)
+{
+    uint32_t length = 0;
+    for (uint32_t i = 0; i < ROWS; i++) length += f->row_of[f->query[i]] == row;
+    return length;
+}
+
+/* Walk the runs of one query in an epoch of 4 parts: as many runs as parts, of even lengths, no two of a
+ * query in the same round of all queries; batches have 7 runs each. */
+static void queries_come_in_parts(void **state)
+{
+    (void)state;
+    enum { PARTS = 4, SIZE = 7 };
+    fixture f;
+    set_up(&f, TD_GROUP_QUERIES, SIZE);
+    f.source.parts = PARTS;
+    td__epoch_order *order = make(&f);
+    for (uint32_t epoch = 0; epoch < 3; epoch++) {
+        uint32_t parts[TABLE] = {0}, runs = 0, place = 0;
+        td__epoch_order_start(order, epoch);
+        assert_each_once(order);
+        for (uint32_t batch = 0; batch < td__epoch_order_batches(order); batch++) {
+            uint32_t end = td__epoch_order_end(order, batch), in_batch = 0;
+            assert_true(end - place <= td__epoch_order_rows_max(order));
+            while (place < end) {
+                uint32_t row = row_at(&f, order, place), length = length_of(&f, row);
+                uint32_t all = length < PARTS ? length : PARTS, part = parts[row]++;
+                uint32_t count = length * (part + 1) / all - length * part / all;
+                for (uint32_t i = 0; i < count; i++) {
+                    assert_int_equal(row_at(&f, order, place + i), row);
+                }
+                for (uint32_t other = 0; other < TABLE; other++) {
+                    uint32_t most = length_of(&f, other) < PARTS ? length_of(&f, other) : PARTS;
+                    assert_true(parts[other] >= (part < most ? part : most));
+                }
+                place += count;
+                in_batch++;
+                runs++;
+            }
+            assert_int_equal(place, end);
+            assert_true(in_batch == SIZE || batch + 1 == td__epoch_order_batches(order));
+        }
+        for (uint32_t row = 0; row < TABLE; row++) {
+            uint32_t length = length_of(&f, row);
+            assert_int_equal(parts[row], length < PARTS ? length : PARTS);
+        }
+        assert_int_equal(td__epoch_order_batches(order), (runs + SIZE - 1) / SIZE);
+    }
+    td__epoch_order_free(order);
+    td_context_free(f.context);
+}
+
+/* What makes a part is new each epoch. */
+static void parts_are_dealt_anew(void **state)
+{
+    (void)state;
+    fixture f;
+    set_up(&f, TD_GROUP_QUERIES, 7);
+    f.source.parts = 2;
+    td__epoch_order *order = make(&f);
+    bool first[2][ROWS] = {{false}};
+    uint32_t differ = 0;
+    for (uint32_t epoch = 0; epoch < 2; epoch++) {
+        td__epoch_order_start(order, epoch);
+        for (uint32_t place = 0; place < ROWS / 2; place++) {
+            first[epoch][td__epoch_order_at(order, place)] = true;
+        }
+    }
+    for (uint32_t i = 0; i < ROWS; i++) differ += first[0][i] != first[1][i];
+    assert_true(differ > ROWS / 4);
+    td__epoch_order_free(order);
+    td_context_free(f.context);
+}
+
+/* More parts than interactions: each row by itself. */
+static void many_parts_are_single_rows(void **state)
+{
+    (void)state;
+    fixture f;
+    set_up(&f, TD_GROUP_QUERIES, 16);
+    f.source.parts = UINT32_MAX;
+    td__epoch_order *order = make(&f);
+    assert_each_once(order);
+    assert_int_equal(td__epoch_order_rows_max(order), 16);
+    assert_int_equal(td__epoch_order_batches(order), (ROWS + 15) / 16);
+    td__epoch_order_free(order);
+    td_context_free(f.context);
+}
+
 /* Any epoch can be arranged after any other. */
 static void an_epoch_is_a_function_of_its_number(void **state)
 {
     (void)state;
-    for (int group = TD_GROUP_ROWS; group <= TD_GROUP_QUERIES; group++) {
+    for (int variant = 0; variant < 3; variant++) {
         fixture f;
-        set_up(&f, (td_group)group, 11);
+        set_up(&f, variant == 0 ? TD_GROUP_ROWS : TD_GROUP_QUERIES, 11);
+        f.source.parts = variant == 2 ? 3 : 1;
         td__epoch_order *here = make(&f), *there = make(&f);
         uint32_t moved = 0;
         td__epoch_order_start(here, 4);
@@ -169,6 +259,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_interaction_comes_once),
         cmocka_unit_test(queries_stay_whole),
+        cmocka_unit_test(queries_come_in_parts),
+        cmocka_unit_test(parts_are_dealt_anew),
+        cmocka_unit_test(many_parts_are_single_rows),
         cmocka_unit_test(an_epoch_is_a_function_of_its_number),
         cmocka_unit_test(large_batches_hold_all),
         cmocka_unit_test(every_failed_allocation_is_reported),

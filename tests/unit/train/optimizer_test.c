@@ -472,6 +472,46 @@ static void checkpoints_of_other_optimizers_are_refused(void **state)
     td_context_free(context);
 }
 
+/* --- two sides */
+
+/* Rows that both sides have move once, by the sum: the bits of one call with all of them in order. */
+static void two_sides_are_one_gradient(void **state)
+{
+    (void)state;
+    enum { ROWS_OF_ALL = 9, FIRST = 4, SECOND = 5, WIDTH = 6 };
+    const uint32_t touched[FIRST + SECOND] = {3, 8, 0, 5, 8, 2, 3, 1, 8};
+    for (int kind = 0; kind < KINDS; kind++) {
+        td_error err;
+        td_context *context = test_context(2);
+        td_optimizer_options options = with(kinds[kind], 0.5f);
+        options.l2 = 0.01f;
+        float *a = test_normal_vectors(1, ROWS_OF_ALL, WIDTH), *b = test_normal_vectors(1, ROWS_OF_ALL, WIDTH);
+        float *g = test_normal_vectors(2, FIRST + SECOND, WIDTH);
+        td_optimizer *one, *both;
+        assert_ok(td_optimizer_create(&one, context, ROWS_OF_ALL, WIDTH, &options, &err));
+        assert_ok(td_optimizer_create(&both, context, ROWS_OF_ALL, WIDTH, &options, &err));
+        const td__sided_gradient sides[2] = {{touched, FIRST, g},
+                                             {touched + FIRST, SECOND, g + FIRST * WIDTH}};
+        for (int step = 0; step < 3; step++) {
+            assert_ok(td_optimizer_step(one, a, touched, FIRST + SECOND, g, 0.1, &err));
+            assert_ok(td__optimizer_step_both(both, b, sides, 0.1, &err));
+        }
+        assert_memory_equal(a, b, ROWS_OF_ALL * WIDTH * sizeof *a);
+        const uint32_t wrong[1] = {ROWS_OF_ALL};
+        const td__sided_gradient bad[2] = {{touched, FIRST, g}, {wrong, 1, g}};
+        assert_fails(td__optimizer_step_both(both, b, bad, 0.1, &err), TD_ERR_ARGUMENT,
+                     "gradient 4 belongs to row 9");
+        assert_fails(td__optimizer_step_both(both, b, sides, NAN, &err), TD_ERR_ARGUMENT, "learning rate");
+        assert_memory_equal(a, b, ROWS_OF_ALL * WIDTH * sizeof *a);
+        td_optimizer_free(one);
+        td_optimizer_free(both);
+        free(a);
+        free(b);
+        free(g);
+        td_context_free(context);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -488,6 +528,7 @@ int main(void)
         cmocka_unit_test(a_step_as_large_as_before_allocates_nothing),
         cmocka_unit_test(a_checkpoint_goes_on_with_the_same_bits),
         cmocka_unit_test(checkpoints_of_other_optimizers_are_refused),
+        cmocka_unit_test(two_sides_are_one_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

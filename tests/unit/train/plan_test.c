@@ -165,6 +165,24 @@ static void towers_and_heads_are_planned(void **state)
     free_world(w);
 }
 
+static void histories_are_planned(void **state)
+{
+    (void)state;
+    world *w = make_world(false);
+    w->model.query_tower = TD_QUERY_HISTORY;
+    check_training("training on histories", w, false);
+    w->model.query_tower = TD_QUERY_ID_HISTORY;
+    w->model.history_pooling = TD_POOLING_ATTENTION;
+    w->options.optimizer.optimizer = TD_OPTIMIZER_ADAM_LAZY;
+    w->options.batch_size = 8192;
+    check_training("training on histories with attention", w, false);
+    w->model.history_length = 5;
+    w->options.group = TD_GROUP_QUERIES;
+    w->options.batch_size = 3000;
+    check_training("training on parts of whole queries", w, false);
+    free_world(w);
+}
+
 static void rare_ids_share_a_row(void **state)
 {
     (void)state;
@@ -405,6 +423,7 @@ int main(void)
         cmocka_unit_test(training_takes_what_was_planned),
         cmocka_unit_test(all_sorts_of_negatives_are_planned),
         cmocka_unit_test(towers_and_heads_are_planned),
+        cmocka_unit_test(histories_are_planned),
         cmocka_unit_test(rare_ids_share_a_row),
         cmocka_unit_test(ials_takes_what_was_planned),
         cmocka_unit_test(baselines_take_what_was_planned),

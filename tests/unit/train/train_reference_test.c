@@ -144,7 +144,7 @@ static void make_samples(sample *samples, const td_model *model, const td_datase
 {
     td_rows rows = td_dataset_rows(train);
     uint32_t queries[64], candidates[64], counts[64] = {0};
-    td__model_query_rows(model, td_dataset_queries(train), queries);
+    td__model_number_queries(model, td_dataset_queries(train), queries);
     td__model_candidate_rows(model, td_dataset_candidates(train), candidates);
     for (uint32_t i = 0; i < ROWS; i++) counts[candidates[rows.candidate[i]]]++;
     for (uint32_t i = 0; i < ROWS; i++) {
