@@ -1317,7 +1317,8 @@ typedef enum td_index_kind { TD_INDEX_AUTO, TD_INDEX_EXACT, TD_INDEX_TREE } td_i
 /* What an EXACT index looks at first. INT8: a copy of the items in integers of 8 bits, a quarter of
  * their size, which tells of most of them that they cannot be among the best; the others are scored.
  * Hits, scores and their order are the same as with NONE, to the bit; it is 2 to 3 times as fast, from
- * some ten thousand items on. AUTO decides by number and width of the items. */
+ * some ten thousand items on. AUTO is NONE for fewer than 16384 items or 16 dimensions; else some items
+ * are searched among all at build, and INT8 is taken if that takes less work, counted and not timed. */
 typedef enum td_prefilter { TD_PREFILTER_AUTO, TD_PREFILTER_NONE, TD_PREFILTER_INT8 } td_prefilter;
 
 /* What a score is; larger is nearer in each.

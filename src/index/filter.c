@@ -89,6 +89,7 @@ void td__filter_start(td__filter *filter, const td__scan *scan, uint64_t first, 
     filter->active_count = 0;
     filter->whole = 0;
     filter->whole_next = 1;
+    filter->work = 0;
     filter->bias = bias_of_all(scan);
     for (uint32_t i = 0; i < count; i++) {
         filter->waiting[i].count = 0;
@@ -320,14 +321,26 @@ static void begin_block(td__filter *filter, const td__scan *scan, uint64_t block
     }
 }
 
-/* Would the block have been scored sooner as a whole? In cycles of a machine with 8 floats a register:
- * of integers and of what passed, 8 rows side by side; of packing and of tiles. */
+/* In cycles of a machine with 8 floats a register: of the integers of a block for some queries, and of
+ * what passed of it, 8 rows side by side. */
+static double work_of_few(const td__filter *filter, const td__scan *scan, uint32_t queries)
+{
+    double dim = scan->index->dim, rows = (double)queries * scan->heads;
+    double work = (double)filter->passed * (0.5 * dim * scan->heads + 40);
+    return work + TD__INT8_BLOCK_ITEMS * dim * rows / 50;
+}
+
+/* Of packing a block and of its tiles. */
+static double work_of_whole(const td__scan *scan, uint32_t queries)
+{
+    double dim = scan->index->dim, rows = (double)queries * scan->heads;
+    return td__scan_work(TD__INT8_BLOCK_ITEMS, dim, rows) + TD__INT8_BLOCK_ITEMS * dim * 1.5;
+}
+
+/* Would the block have been scored sooner as a whole? */
 static bool passed_too_many(const td__filter *filter, const td__scan *scan, uint32_t count)
 {
-    double dim = scan->index->dim, rows = (double)count * scan->heads;
-    double few = (double)filter->passed * (0.5 * dim * scan->heads + 40);
-    few += TD__INT8_BLOCK_ITEMS * dim * rows / 50;
-    return few > TD__INT8_BLOCK_ITEMS * dim * (rows / 14 + 1.5);
+    return work_of_few(filter, scan, count) > work_of_whole(scan, count);
 }
 
 /* Next time try for twice as long before looking again. */
@@ -356,6 +369,8 @@ void td__filter_run(td__filter *filter, const td__scan *scan, uint64_t first, ui
             if (filter->whole > 0) score_panel(filter, scan, first, count, panel, open);
             else filter_panel(filter, scan, first, panel, open);
         }
+        filter->work += filter->whole > 0 ? work_of_whole(scan, count)
+                                          : work_of_few(filter, scan, filter->active_count);
         choose_way(filter, scan, count);
     }
 }

@@ -32,6 +32,7 @@ typedef struct td__filter {
     td__int8_bias bias, block_bias; /* of all items, of the block's */
     uint64_t passed;                /* items of the block, over all queries */
     uint32_t whole, whole_next;     /* blocks to score as a whole: now, and the next time */
+    double work;                    /* done since the start, counted and not timed (td__scan_work) */
 } td__filter;
 
 /* Queries of a worker's block: no more than TD__QUERY_BLOCK vectors. */
@@ -51,5 +52,11 @@ void td__filter_start(td__filter *filter, const td__scan *scan, uint64_t first, 
 void td__filter_run(td__filter *filter, const td__scan *scan, uint64_t first, uint32_t count,
                     uint64_t panel, uint64_t panel_end);
 void td__filter_end(td__filter *filter, const td__scan *scan, uint64_t first, uint32_t count);
+
+/* Work of passing `items` for `rows` vectors of queries without a filter, in the same units. */
+static inline double td__scan_work(double items, double dim, double rows)
+{
+    return items * dim * rows / 14;
+}
 
 #endif

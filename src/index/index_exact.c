@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/pool.h"
+#include "index/filter_trial.h"
 #include "index/index.h"
 #include "index/int8_items.h"
 
@@ -15,7 +16,7 @@
 
 enum {
     PACK_PANELS = 64, /* packed as one piece of work */
-    /* From here on the filter is the faster way (docs/speed.md). */
+    /* From here on a filter may be the faster way: a trial tells. Below, a call costs more than that. */
     FILTER_ITEMS_MIN = 16384,
     FILTER_DIM_MIN = 16
 };
@@ -71,11 +72,28 @@ done:
     return status;
 }
 
+/* A filter if it pays, by a short trial. */
+static td_status build_by_trial(td_index *index, const td_vectors *items, td_error *err)
+{
+    td_status status = TD_OK;
+    bool pays;
+    TD_TRY(build_filtered(index, items, err));
+    TD_TRY(td__filter_pays(&pays, index, err));
+    if (pays) return TD_OK;
+    td__free(index->context, index->rows);
+    td__int8_free(index->int8, index->context);
+    index->rows = NULL;
+    index->int8 = NULL;
+    TD_TRY(build_panels(index, items, err));
+done:
+    return status;
+}
+
 static td_status build_as(td_index *index, const td_vectors *items, td_prefilter prefilter,
                           td_error *err)
 {
     bool worth = items->rows >= FILTER_ITEMS_MIN && items->dim >= FILTER_DIM_MIN;
-    if (prefilter == TD_PREFILTER_AUTO) prefilter = worth ? TD_PREFILTER_INT8 : TD_PREFILTER_NONE;
+    if (prefilter == TD_PREFILTER_AUTO && worth) return build_by_trial(index, items, err);
     if (prefilter == TD_PREFILTER_INT8) return build_filtered(index, items, err);
     return build_panels(index, items, err);
 }
