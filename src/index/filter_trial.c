@@ -42,7 +42,8 @@ static td_status init(trial *t, const td_index *index, uint64_t capacity, td_err
     TD_TRY(td__alloc(&t->queries, context, (uint64_t)SAMPLES * index->dim, sizeof(float), err));
     TD_TRY(td__filters_create(&t->filter, index, t->scanner, 1, err));
     for (uint64_t i = 0; i < SAMPLES; i++) {
-        td__index_copy(index, (uint32_t)(i * index->count / SAMPLES), t->queries + i * index->dim);
+        td__index_copy(index, (uint32_t)(i * index->count / SAMPLES), index->dim,
+                       t->queries + i * index->dim);
     }
 done:
     return status;

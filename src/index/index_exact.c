@@ -80,7 +80,7 @@ static td_status build_by_trial(td_index *index, const td_vectors *items, td_err
     TD_TRY(build_filtered(index, items, err));
     TD_TRY(td__filter_pays(&pays, index, err));
     if (pays) return TD_OK;
-    td__free(index->context, index->rows);
+    td__index_drop(index, index->rows);
     td__int8_free(index->int8, index->context);
     index->rows = NULL;
     index->int8 = NULL;
