@@ -99,19 +99,25 @@ static void collect(td__topk *top, const float *scores, uint64_t mask, uint64_t 
     }
 }
 
+/* Offer query `i` of the block what a mask of its scores lets through. */
+static void collect_masked(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t i,
+                           const float *scores, uint64_t mask, uint64_t panel)
+{
+    if (mask == 0) return;
+    if (scan->search->exclude_offsets != NULL) {
+        mask &= ~excluded_columns(scan, first + i, panel, &scanner->excluded[i]);
+    }
+    collect(&scanner->top[i], scores, mask, panel);
+    scanner->thresholds[i] = scanner->top[i].threshold;
+}
+
 /* A tile of scores has been made for queries [i, i + queries) of the block, and masks of those above. */
 static void collect_tile(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t i,
                          uint32_t queries, uint64_t panel, uint64_t open)
 {
-    bool excludes = scan->search->exclude_offsets != NULL;
     for (uint32_t q = 0; q < queries; q++) {
-        uint64_t mask = scanner->masks[q] & open;
-        if (mask == 0) continue;
-        if (excludes) {
-            mask &= ~excluded_columns(scan, first + i + q, panel, &scanner->excluded[i + q]);
-        }
-        collect(&scanner->top[i + q], scanner->scores + (size_t)q * TD__PANEL, mask, panel);
-        scanner->thresholds[i + q] = scanner->top[i + q].threshold;
+        collect_masked(scanner, scan, first, i + q, scanner->scores + (size_t)q * TD__PANEL,
+                       scanner->masks[q] & open, panel);
     }
 }
 
@@ -188,10 +194,34 @@ static void scan_panel(td__scanner *scanner, const td__scan *scan, uint64_t firs
     }
 }
 
+/* One vector asks and nothing but products is wanted: then memory is the limit. */
+static bool is_single(const td__scan *scan, uint32_t count)
+{
+    return count == 1 && scan->heads == 1 && scan->index->panels != NULL && scan->search->bias == NULL;
+}
+
+/* Two panels for one query; the caller looks whether both are there. Columns that are closed are scored
+ * in vain: their bytes are read with the others'. */
+static void scan_two(td__scanner *scanner, const td__scan *scan, uint64_t query, uint64_t panel)
+{
+    const td_index *index = scan->index;
+    uint64_t masks[2], open[2] = {open_columns(scan, panel), open_columns(scan, panel + 1)};
+    if ((open[0] | open[1]) == 0) return;
+    scan->kernels->scan_two(td__index_panel(index, panel), index->dim, scan->queries + query * index->dim,
+                            scanner->thresholds[0], scanner->scores, masks);
+    for (uint32_t i = 0; i < 2; i++) {
+        collect_masked(scanner, scan, query, 0, scanner->scores + (size_t)i * TD__PANEL,
+                       masks[i] & open[i], panel + i);
+    }
+}
+
 void td__scanner_run(td__scanner *scanner, const td__scan *scan, uint64_t first, uint32_t count,
                      uint64_t panel, uint64_t panel_end)
 {
     scanner->few_count = 0;
+    if (is_single(scan, count)) {
+        for (; panel + 2 <= panel_end; panel += 2) scan_two(scanner, scan, first, panel);
+    }
     for (; panel < panel_end; panel++) {
         uint64_t open = open_columns(scan, panel);
         if (panel + AHEAD < panel_end) fetch_ahead(scan, panel + AHEAD, count);

@@ -66,6 +66,11 @@ typedef struct td__kernels {
     void (*scan_panel)(const td__scan_panel *panel, const float *rows, uint32_t row_count,
                        const float *thresholds, float *out, uint64_t *masks);
 
+    /* scan_panel of one row and of two panels, one behind the other in memory, which is the limit then.
+     * items [2, dim, TD__PANEL], row [dim], out [2, TD__PANEL], masks [2]. */
+    void (*scan_two)(const float *items, uint32_t dim, const float *row, float threshold, float *out,
+                     uint64_t masks[2]);
+
     const struct td__softmax_kernels *softmax; /* the loops of the training engine */
     const struct td__quant_kernels *quant;     /* compressed vectors */
     const struct td__int8_kernels *int8;       /* the filter in front of exact scores */

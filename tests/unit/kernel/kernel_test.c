@@ -142,9 +142,42 @@ static void compare_scans(const td__kernels *set)
     free(found);
 }
 
+/* Two panels for one row: the same as one after the other. A mask lets pass what is not below. */
+static void compare_pairs(const td__kernels *set)
+{
+    uint64_t seed = 29, expected_masks[2], masks[2];
+    float *row = aligned(DIMS), *items = aligned(2 * DIMS * TD__PANEL);
+    float *expected = aligned(2 * TD__PANEL), *found = aligned(2 * TD__PANEL), threshold;
+    for (uint32_t dim = 1; dim <= DIMS; dim++) {
+        fill(&seed, row, dim);
+        fill(&seed, items, 2 * (size_t)dim * TD__PANEL);
+        if (dim % 9 == 8) items[dim] = NAN;
+        for (uint32_t i = 0; i < 2; i++) {
+            td__kernels_ref.score_panel(row, 1, items + (size_t)i * dim * TD__PANEL, dim, NULL,
+                                        expected + i * TD__PANEL);
+        }
+        threshold = dim % 7 == 6 ? NAN : expected[dim * 5 % (2 * TD__PANEL)];
+        for (uint32_t i = 0; i < 2; i++) {
+            td__kernels_ref.above(expected + i * TD__PANEL, 1, &threshold, &expected_masks[i]);
+        }
+        set->scan_two(items, dim, row, threshold, found, masks);
+        assert_memory_equal(masks, expected_masks, sizeof masks);
+        for (uint32_t i = 0; i < 2 * TD__PANEL; i++) {
+            if ((masks[i / TD__PANEL] >> i % TD__PANEL & 1) == 0 || isnan(expected[i])) continue;
+            assert_same_bits(&found[i], &expected[i], 1, set->name, "scan_two", dim, i);
+        }
+    }
+    free(row);
+    free(items);
+    free(expected);
+    free(found);
+}
+
 static void scans_find_what_scores_and_comparisons_find(void **state)
 {
     (void)state;
+    compare_pairs(&td__kernels_ref);
+    for_each_set(compare_pairs);
     compare_scans(&td__kernels_ref);
     for_each_set(compare_scans);
 }
@@ -319,8 +352,8 @@ static void every_set_is_complete(void **state)
     const td__kernels *set;
     for (uint32_t i = 0; (set = td__kernels_at(i)) != NULL; i++) {
         bool complete = set->name != NULL && set->available != NULL && set->dot != NULL
-                        && set->axpy != NULL && set->score_panel != NULL && set->score_rows != NULL && set->scan_panel != NULL
-                        && set->above != NULL && set->softmax != NULL && set->quant != NULL
+                        && set->axpy != NULL && set->score_panel != NULL && set->score_rows != NULL
+                        && set->scan_panel != NULL && set->scan_two != NULL && set->above != NULL && set->softmax != NULL && set->quant != NULL
                         && set->int8 != NULL && set->gemm != NULL;
         if (!complete) fail_msg("kernel set %u lacks a part", i);
     }
