@@ -197,7 +197,8 @@ static void scan_panel(td__scanner *scanner, const td__scan *scan, uint64_t firs
 /* One vector asks and nothing but products is wanted: then memory is the limit. */
 static bool is_single(const td__scan *scan, uint32_t count)
 {
-    return count == 1 && scan->heads == 1 && scan->index->panels != NULL && scan->search->bias == NULL;
+    bool plain = scan->index->panels != NULL && scan->search->bias == NULL;
+    return count == 1 && scan->heads == 1 && plain && scan->kernels->scan_two != NULL;
 }
 
 /* Two panels for one query; the caller looks whether both are there. Columns that are closed are scored

@@ -49,6 +49,11 @@ typedef struct td__int8_kernels {
      * bytes; limits, masks [rows->count]. */
     void (*above)(const td__int8_rows *rows, const uint8_t *panel, const int32_t *limits,
                   uint64_t *masks);
+
+    /* `above` for one row and two panels: memory is the limit then, and gives more from two places. NULL:
+     * no faster than one by one, or never seen to be. */
+    void (*above_two)(const td__int8_rows *row, const uint8_t *const panels[2], int32_t limit,
+                      uint64_t masks[2]);
 } td__int8_kernels;
 
 extern const td__int8_kernels td__int8_ref;

@@ -151,6 +151,46 @@ static void above(const td__int8_rows *rows, const uint8_t *panel, const int32_t
     }
 }
 
-const td__int8_kernels td__int8_avx2 = {.above = above};
+/* Products of one row over one chunk of both panels, in 16-bit lanes. */
+static inline __attribute__((always_inline)) void multiply_two(const tile_view *view,
+                                                               const uint8_t *second,
+                                                               __m256i lanes[][PANEL_WIDTH])
+{
+    const uint8_t *items = view->panel;
+    for (uint32_t w = 0; w < PANEL_WIDTH; w++) lanes[0][w] = lanes[1][w] = _mm256_set1_epi32(*view->starts);
+    for (uint32_t k = 0; k < view->dim; k += TD__INT8_STEP) {
+        __m256i row = four_numbers(view->values + k);
+        for (uint32_t w = 0; w < PANEL_WIDTH; w++) {
+            size_t at = (size_t)(k * TD__PANEL + w * LANES * TD__INT8_STEP);
+            __m256i first = _mm256_load_si256((const __m256i *)(items + at));
+            __m256i other = _mm256_load_si256((const __m256i *)(second + at));
+            lanes[0][w] = _mm256_add_epi16(lanes[0][w], _mm256_maddubs_epi16(first, row));
+            lanes[1][w] = _mm256_add_epi16(lanes[1][w], _mm256_maddubs_epi16(other, row));
+        }
+    }
+}
+
+static void above_two(const td__int8_rows *row, const uint8_t *const panels[2], int32_t limit,
+                      uint64_t masks[2])
+{
+    if (row->dim > TD__INT8_CHUNK) {
+        for (uint32_t i = 0; i < 2; i++) above(row, panels[i], &limit, &masks[i]);
+        return;
+    }
+    const __m256i ones = _mm256_set1_epi16(1), limits = _mm256_set1_epi32(limit);
+    tile_view view = {.values = row->values, .starts = row->starts, .panel = panels[0], .dim = row->dim};
+    __m256i lanes[2][PANEL_WIDTH];
+    multiply_two(&view, panels[1], lanes);
+    for (uint32_t i = 0; i < 2; i++) {
+        masks[i] = 0;
+        for (uint32_t w = 0; w < PANEL_WIDTH; w++) {
+            __m256i passes = _mm256_cmpgt_epi32(_mm256_madd_epi16(lanes[i][w], ones), limits);
+            int bits = _mm256_movemask_ps(_mm256_castsi256_ps(passes));
+            masks[i] |= (uint64_t)(uint32_t)bits << (w * LANES);
+        }
+    }
+}
+
+const td__int8_kernels td__int8_avx2 = {.above = above, .above_two = above_two};
 
 #endif

@@ -67,7 +67,8 @@ typedef struct td__kernels {
                        const float *thresholds, float *out, uint64_t *masks);
 
     /* scan_panel of one row and of two panels, one behind the other in memory, which is the limit then.
-     * items [2, dim, TD__PANEL], row [dim], out [2, TD__PANEL], masks [2]. */
+     * items [2, dim, TD__PANEL], row [dim], out [2, TD__PANEL], masks [2]. NULL: no faster than one by one,
+     * or never seen to be. */
     void (*scan_two)(const float *items, uint32_t dim, const float *row, float threshold, float *out,
                      uint64_t masks[2]);
 

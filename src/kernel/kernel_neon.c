@@ -134,20 +134,10 @@ static void scan_panel(const td__scan_panel *panel, const float *rows, uint32_t 
     above(out, row_count, thresholds, masks);
 }
 
-/* One panel after the other: no machine was at hand to see whether two at once are read faster. */
-static void scan_two(const float *items, uint32_t dim, const float *row, float threshold, float *out,
-                     uint64_t masks[2])
-{
-    for (uint32_t i = 0; i < 2; i++) {
-        td__scan_panel panel = {.items = items + (size_t)i * dim * TD__PANEL, .dim = dim};
-        scan_panel(&panel, row, 1, &threshold, out + (size_t)i * TD__PANEL, &masks[i]);
-    }
-}
-
 /* What both sets share. They differ in the products of integers only: ARMv8.2 has them. */
 #define SHARED_KERNELS                                                                             \
     .dot = dot, .axpy = axpy, .score_panel = score_panel, .score_rows = score_rows,                \
-    .above = above, .scan_panel = scan_panel, .scan_two = scan_two, .softmax = &td__softmax_neon,                        \
+    .above = above, .scan_panel = scan_panel, .softmax = &td__softmax_neon,                        \
     .quant = &td__quant_neon, .gemm = &td__gemm_neon
 
 const td__kernels td__kernels_neon = {

@@ -77,16 +77,6 @@ static void scan_panel(const td__scan_panel *panel, const float *rows, uint32_t 
     above(out, row_count, thresholds, masks);
 }
 
-/* One panel after the other. */
-static void scan_two(const float *items, uint32_t dim, const float *row, float threshold, float *out,
-                     uint64_t masks[2])
-{
-    for (uint32_t i = 0; i < 2; i++) {
-        td__scan_panel panel = {.items = items + (size_t)i * dim * TD__PANEL, .dim = dim};
-        scan_panel(&panel, row, 1, &threshold, out + (size_t)i * TD__PANEL, &masks[i]);
-    }
-}
-
 const td__kernels td__kernels_ref = {
     .name = "ref",
     .available = available,
@@ -96,7 +86,6 @@ const td__kernels td__kernels_ref = {
     .score_rows = score_rows,
     .above = above,
     .scan_panel = scan_panel,
-    .scan_two = scan_two,
     .softmax = &td__softmax_ref,
     .quant = &td__quant_ref,
     .int8 = &td__int8_ref,

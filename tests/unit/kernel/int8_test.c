@@ -148,13 +148,34 @@ static void compare_with_plain(const td__kernels *set, problem *p, uint64_t *see
     }
 }
 
+/* One row against two panels, those of two problems. */
+static void compare_two_panels(const td__kernels *set, problem *p, const problem *other, uint64_t *seed)
+{
+    for (uint32_t r = 0; r < ROWS && set->int8->above_two != NULL; r++) {
+        const uint8_t *panels[2] = {p->panel, other->panel};
+        td__int8_rows row = {.values = p->rows.values + (size_t)r * p->rows.dim,
+                             .starts = p->rows.starts + (size_t)r * td__int8_words(p->rows.dim),
+                             .count = 1, .dim = p->rows.dim};
+        int32_t limit = product(p, r, (uint32_t)test_uniform(seed, 0, TD__PANEL)) - (int)(r % 2);
+        if (r == 0) limit = INT32_MIN;
+        uint64_t expected[2], found[2] = {UINT64_MAX, UINT64_MAX};
+        for (int i = 0; i < 2; i++) td__int8_ref.above(&row, panels[i], &limit, &expected[i]);
+        set->int8->above_two(&row, panels, limit, found);
+        if (found[0] == expected[0] && found[1] == expected[1]) continue;
+        fail_msg("%s, two panels, dim %u, row %u", set->name, row.dim, r);
+    }
+}
+
 static void compare_all_shapes(const td__kernels *set)
 {
     uint64_t seed = 5;
     for (uint32_t dim = 4; dim <= DIM_MAX; dim += dim < 140 ? 4 : 124) {
         for (int extreme = 0; extreme < 2; extreme++) {
             problem p = random_problem(dim, &seed, extreme != 0);
+            problem other = random_problem(dim, &seed, extreme != 0);
             compare_with_plain(set, &p, &seed);
+            compare_two_panels(set, &p, &other, &seed);
+            free_problem(&other);
             free_problem(&p);
         }
     }
