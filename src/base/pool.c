@@ -5,10 +5,11 @@
  * How it works:
  *   1. `busy` is taken by one caller at a time; who does not get it works alone. So two callers never
  *      wait for each other and nested calls cannot deadlock.
- *   2. The caller posts a job (count, fn, state) and raises `generation` under the mutex. Workers that
- *      see a new generation enter the job; all threads take blocks from one atomic counter.
- *   3. The caller takes blocks too, then waits until `working`, the number of threads that have not
- *      left this job, is zero. Only then may the job's memory go away.
+ *   2. The caller posts a job (count, fn, state) and opens the gate under the mutex. Workers that find it
+ *      open enter, and are counted; all threads take blocks from one atomic counter.
+ *   3. The caller takes blocks too. When there are none left it closes the gate and waits until all who
+ *      entered have left. Only then may the job's memory go away. A worker that the system has not run in
+ *      the meantime finds the gate closed: on a busy machine nobody waits for it.
  * A training step is a dozen jobs of a few hundred microseconds, so a worker spins for a while before
  * it sleeps: waking from a futex takes about 50 us on a virtual machine. */
 #define _GNU_SOURCE /* sched_yield's pause hint, CPU_COUNT */
@@ -23,6 +24,11 @@
 
 enum { SPIN_ROUNDS = 4000 };
 
+/* The gate, in one number: how many are inside, whether it is open, how often it has been opened. */
+#define GATE_INSIDE UINT64_C(0x7FFFFFFF)
+#define GATE_OPEN UINT64_C(0x80000000)
+enum { GATE_TURN = 32 };
+
 typedef struct job {
     uint64_t count;
     td__block_fn *fn;
@@ -36,11 +42,10 @@ struct td__pool {
     atomic_flag busy;
     pthread_mutex_t mutex;
     pthread_cond_t posted;
-    atomic_uint_fast64_t generation; /* written under the mutex */
     atomic_bool stopping;
-    job job;
+    job job; /* of those inside */
     _Alignas(TD__ALIGNMENT) atomic_uint_fast64_t next_block;
-    _Alignas(TD__ALIGNMENT) atomic_uint_fast32_t working;
+    _Alignas(TD__ALIGNMENT) atomic_uint_fast64_t gate; /* opened under the mutex */
 };
 
 typedef struct worker_start {
@@ -67,21 +72,36 @@ static void run_blocks(td__pool *pool, uint32_t worker)
     }
 }
 
-/* Returns the generation to work on, or `seen` when the pool is stopping. */
-static uint64_t wait_for_job(td__pool *pool, uint64_t seen)
+/* Has the gate been opened since turn `seen`, or the pool been stopped? */
+static bool has_news(td__pool *pool, uint64_t seen)
+{
+    return atomic_load_explicit(&pool->gate, memory_order_relaxed) >> GATE_TURN != seen
+           || atomic_load_explicit(&pool->stopping, memory_order_relaxed);
+}
+
+static void wait_for_news(td__pool *pool, uint64_t seen)
 {
     for (int i = 0; i < SPIN_ROUNDS; i++) {
-        uint64_t now = atomic_load_explicit(&pool->generation, memory_order_acquire);
-        if (now != seen || atomic_load_explicit(&pool->stopping, memory_order_acquire)) return now;
+        if (has_news(pool, seen)) return;
         spin_hint();
     }
     pthread_mutex_lock(&pool->mutex);
-    while (atomic_load(&pool->generation) == seen && !atomic_load(&pool->stopping)) {
-        pthread_cond_wait(&pool->posted, &pool->mutex);
-    }
-    uint64_t now = atomic_load(&pool->generation);
+    while (!has_news(pool, seen)) pthread_cond_wait(&pool->posted, &pool->mutex);
     pthread_mutex_unlock(&pool->mutex);
-    return now;
+}
+
+/* Enter if the gate is open; into *seen the turn that was found. */
+static bool enter(td__pool *pool, uint64_t *seen)
+{
+    uint64_t gate = atomic_load_explicit(&pool->gate, memory_order_relaxed);
+    while ((gate & GATE_OPEN) != 0) {
+        if (atomic_compare_exchange_weak_explicit(&pool->gate, &gate, gate + 1, memory_order_acquire,
+                                                  memory_order_relaxed)) {
+            break;
+        }
+    }
+    *seen = gate >> GATE_TURN;
+    return (gate & GATE_OPEN) != 0;
 }
 
 static void *worker_main(void *argument)
@@ -89,20 +109,31 @@ static void *worker_main(void *argument)
     worker_start start = *(worker_start *)argument;
     td__pool *pool = start.pool;
     uint64_t seen = 0;
-    for (;;) {
-        uint64_t now = wait_for_job(pool, seen);
-        if (now == seen) return NULL;
-        seen = now;
+    while (!atomic_load_explicit(&pool->stopping, memory_order_relaxed)) {
+        wait_for_news(pool, seen);
+        if (!enter(pool, &seen)) continue;
         run_blocks(pool, start.worker);
-        atomic_fetch_sub_explicit(&pool->working, 1, memory_order_release);
+        atomic_fetch_sub_explicit(&pool->gate, 1, memory_order_release);
     }
+    return NULL;
 }
 
-static void wait_until_left(td__pool *pool)
+static void open_gate(td__pool *pool)
 {
-    for (uint32_t i = 0; atomic_load_explicit(&pool->working, memory_order_acquire) != 0; i++) {
+    uint64_t turn = atomic_load_explicit(&pool->gate, memory_order_relaxed) >> GATE_TURN;
+    pthread_mutex_lock(&pool->mutex);
+    atomic_store_explicit(&pool->gate, (turn + 1) << GATE_TURN | GATE_OPEN, memory_order_release);
+    pthread_cond_broadcast(&pool->posted);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void close_gate(td__pool *pool)
+{
+    uint64_t gate = atomic_fetch_and_explicit(&pool->gate, ~GATE_OPEN, memory_order_acquire);
+    for (uint32_t i = 0; (gate & GATE_INSIDE) != 0; i++) {
         if (i < SPIN_ROUNDS) spin_hint();
         else sched_yield();
+        gate = atomic_load_explicit(&pool->gate, memory_order_acquire);
     }
 }
 
@@ -121,13 +152,9 @@ void td__parallel_for(td_context *context, uint64_t count, td__block_fn *fn, voi
     }
     pool->job = (job){.count = count, .fn = fn, .state = state};
     atomic_store_explicit(&pool->next_block, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->working, pool->threads - 1, memory_order_relaxed);
-    pthread_mutex_lock(&pool->mutex);
-    atomic_fetch_add_explicit(&pool->generation, 1, memory_order_release);
-    pthread_cond_broadcast(&pool->posted);
-    pthread_mutex_unlock(&pool->mutex);
+    open_gate(pool);
     run_blocks(pool, 0);
-    wait_until_left(pool);
+    close_gate(pool);
     atomic_flag_clear_explicit(&pool->busy, memory_order_release);
 }
 

@@ -2,6 +2,9 @@
 #include "support/test.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "base/pool.h"
@@ -98,6 +101,74 @@ static void sleeping_workers_wake(void **state)
     td_context_free(context);
 }
 
+/* More threads than processors: who is not run in time does not take part. */
+static void many_threads_share_few_processors(void **state)
+{
+    (void)state;
+    td_context *context = test_context(16);
+    for (int i = 0; i < 10; i++) assert_null(call_many_times(context));
+    td_context_free(context);
+}
+
+/* A worker is held up by a signal, as a busy system would hold it. */
+static struct {
+    sem_t held;
+    atomic_bool released, gave_up;
+    atomic_int together;
+    pthread_t worker;
+} late;
+
+static void hold_up(int signal)
+{
+    (void)signal;
+    struct timespec moment = {.tv_nsec = 1000000};
+    sem_post(&late.held);
+    for (int i = 0; i < 10000 && !late.released; i++) nanosleep(&moment, NULL);
+    if (!late.released) late.gave_up = true;
+}
+
+/* Two blocks that wait for each other, so that both threads have one. */
+static void meet(void *state, uint64_t block, uint32_t worker)
+{
+    (void)state;
+    (void)block;
+    if (worker == 1) late.worker = pthread_self();
+    atomic_fetch_add(&late.together, 1);
+    while (late.together < 2) sched_yield();
+}
+
+static void meet_once(td_context *context)
+{
+    late.together = 0;
+    td__parallel_for(context, 2, meet, NULL);
+}
+
+static void nobody_waits_for_a_worker_that_is_late(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_THREAD__)
+    skip(); /* the sanitizer hands over signals at times of its own */
+#endif
+    td_context *context = test_context(2);
+    struct sigaction before, action = {.sa_handler = hold_up};
+    struct timespec until_asleep = {.tv_nsec = 50000000};
+    sem_init(&late.held, 0, 0);
+    assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
+    meet_once(context);
+    nanosleep(&until_asleep, NULL);
+    assert_int_equal(pthread_kill(late.worker, SIGUSR1), 0);
+    while (sem_wait(&late.held) != 0) {}
+    counts c = {.threads = 1}; /* so worker 0 has all */
+    td__parallel_for(context, 100, count_block, &c);
+    for (int i = 0; i < 100; i++) assert_int_equal(c.runs[i], 1);
+    assert_false(late.gave_up);
+    late.released = true;
+    meet_once(context); /* it comes back */
+    assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
+    sem_destroy(&late.held);
+    td_context_free(context);
+}
+
 static td_status create_pool(void *state, td_context *context, td_error *err)
 {
     (void)state;
@@ -129,6 +200,8 @@ int main(void)
         cmocka_unit_test(nested_calls_work_alone),
         cmocka_unit_test(callers_share_one_context),
         cmocka_unit_test(sleeping_workers_wake),
+        cmocka_unit_test(many_threads_share_few_processors),
+        cmocka_unit_test(nobody_waits_for_a_worker_that_is_late),
         cmocka_unit_test(survives_every_failed_allocation),
         cmocka_unit_test(block_counts_cover),
     };
