@@ -328,6 +328,7 @@ static void print_index(const bench_run *run)
     printf("%s items of %u dimensions, %s", cli_count(td_index_count(run->index)),
            td_index_dim(run->index), td_index_kind_name(info.kind));
     if (info.kind == TD_INDEX_TREE) printf(" of %u leaves", info.leaves);
+    if (info.store == TD_STORE_INT8) printf(" in 8 bits a number");
     printf(": %.1f MB, %.0f bytes an item", (double)info.bytes / 1e6,
            items > 0.0 ? (double)info.bytes / items : 0.0);
     if (run->build_seconds >= 0.0) printf(", built in %.2f s", run->build_seconds);
@@ -431,7 +432,8 @@ const cli_verb cli_bench = {
              "vectors. Half of the queries calibrate a tree, the others are measured: which share "
              "of the true best each target recall finds, whether that is kept (at most .005 less "
              "than the target and .02 more), and how long it takes, one query a call and all in "
-             "one call. Nothing is written: an index file stays as it is.",
+             "one call. Of an index of 8 bits a number, the true best are those of its "
+             "rounded items. Nothing is written: an index file stays as it is.",
     .example = "tandem bench recall movies.tandem --kind tree --query-count 400 -k 10",
     .output = "One object: kind, items, dim, leaves, bytes, build_seconds (null for an index "
               "file), calibrate_seconds, calibrating and measured (queries), exact_bytes, "

@@ -180,8 +180,9 @@ static td_status report(const cli_call *call, const td_index *index, const char 
     td_index_describe(index, &info);
     const char *kind = td_index_kind_name(info.kind);
     if (call->common->json) {
-        return cli_json_print(json_pack("{s:o, s:s, s:I, s:I, s:I, s:I}", "index",
-                                        cli_json_text(output), "kind", kind, "items",
+        return cli_json_print(json_pack("{s:o, s:s, s:s, s:I, s:I, s:I, s:I}", "index",
+                                        cli_json_text(output), "kind", kind, "store",
+                                        td_store_name(info.store), "items",
                                         (json_int_t)td_index_count(index), "dim",
                                         (json_int_t)td_index_dim(index), "leaves",
                                         (json_int_t)info.leaves, "calibration_queries",
@@ -191,6 +192,7 @@ static td_status report(const cli_call *call, const td_index *index, const char 
     fprintf(stderr, "%s: %s items of %u dimensions", output, cli_count(td_index_count(index)),
             td_index_dim(index));
     if (info.kind == TD_INDEX_TREE) fprintf(stderr, " in a tree of %u leaves", info.leaves);
+    if (info.store == TD_STORE_INT8) fputs(", of 8 bits a number", stderr);
     if (info.kind == TD_INDEX_TREE && info.calibration_queries == 0) {
         fputs(", not calibrated: give query vectors with --calibrate", stderr);
     }
@@ -222,7 +224,7 @@ const cli_verb cli_index = {
              ".fvecs, .fbin, or text with one vector a line. An exact index looks at every item; a "
              "tree at the most likely ones, as many as the target recall of a search takes.",
     .example = "tandem index movies.tandem -o movies.index",
-    .output = "One object: index (the file), kind, items, dim, leaves (of a tree, else 0), "
+    .output = "One object: index (the file), kind, store, items, dim, leaves (of a tree, else 0), "
               "calibration_queries (0: not calibrated).",
     CLI_GROUPS(groups),
     .arguments_size = sizeof(index_arguments),

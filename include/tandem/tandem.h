@@ -1321,6 +1321,13 @@ typedef enum td_index_kind { TD_INDEX_AUTO, TD_INDEX_EXACT, TD_INDEX_TREE } td_i
  * are searched among all at build, and INT8 is taken if that takes less work, counted and not timed. */
 typedef enum td_prefilter { TD_PREFILTER_AUTO, TD_PREFILTER_NONE, TD_PREFILTER_INT8 } td_prefilter;
 
+/* What a TREE keeps of its items. INT8: each rounded to integers of 8 bits times a scale of its own, 1/127 of
+ * its largest absolute value, and nothing else, a quarter of the memory of FLOAT32. The index is then one
+ * of the rounded vectors: td_index_vector gives them, scores are theirs, a target_recall is measured on
+ * them. What is upserted is rounded as well. (Merges and rebuilds take the memory of FLOAT32 while they
+ * are at work.) Not for SQUARED_L2. AUTO is FLOAT32, in a rebuild what the index has. */
+typedef enum td_store { TD_STORE_AUTO, TD_STORE_FLOAT32, TD_STORE_INT8 } td_store;
+
 /* What a score is; larger is nearer in each.
  * DOT_PRODUCT  q x.
  * COSINE       q x / (|q| |x|); 0 if either is zeros. Items are kept divided by their lengths.
@@ -1337,6 +1344,7 @@ typedef enum td_distance_measure {
 typedef struct td_index_options {
     td_index_kind kind;
     td_distance_measure distance_measure;
+    td_store store;         /* TREE; with AUTO as kind, INT8 makes it one */
     td_prefilter prefilter; /* EXACT */
     uint32_t num_leaves;
     uint32_t dimensions_per_block; /* numbers that share one code of 4 bits */
@@ -1389,6 +1397,7 @@ typedef struct td_index_info {
     td_distance_measure distance_measure;
     uint64_t bytes;     /* of memory, without ids */
     uint64_t mapped;    /* of these in a mapped file */
+    td_store store;         /* FLOAT32 or INT8 */
     td_prefilter prefilter; /* EXACT: NONE or INT8 */
     /* TREE, else 0: */
     uint32_t leaves;
@@ -1408,6 +1417,7 @@ typedef struct td_index_info {
 /* Fill `info`. */
 TD_API void td_index_describe(const td_index *index, td_index_info *info);
 TD_API const char *td_index_kind_name(td_index_kind kind); /* "tree" */
+TD_API const char *td_store_name(td_store store);         /* "int8" */
 TD_API const char *td_distance_measure_name(td_distance_measure measure); /* "dot_product" */
 
 /* Learn what each target_recall takes from `queries`: vectors of real users, a few hundred or more.

@@ -147,6 +147,12 @@ td_status td__distance_check(const td__distance *distance, const td_vectors *row
     return TD_OK;
 }
 
+bool td__distance_is_near(const td__distance *distance, const float *row, uint32_t dim, double error)
+{
+    if (distance->measure != TD_COSINE || td__greatest_of(row, dim) == 0.0f) return true;
+    return fabs(sqrt(square_of(row, dim)) - 1.0) < error * sqrt(dim) + LENGTH_ERROR;
+}
+
 td_status td__distance_save(const td__distance *distance, td__container_writer *writer,
                             td_error *err)
 {

@@ -43,6 +43,10 @@ TD_MUST_CHECK td_status td__distance_check(const td__distance *distance, const t
                                            td_error *err);
 
 /* The measure in the metadata of a file; dot_product is not noted. */
+/* Is this row, each of whose numbers may be off by `error`, in the form of the measure, which is not
+ * squared_l2? */
+bool td__distance_is_near(const td__distance *distance, const float *row, uint32_t dim, double error);
+
 TD_MUST_CHECK td_status td__distance_save(const td__distance *distance, td__container_writer *writer,
                                           td_error *err);
 TD_MUST_CHECK td_status td__distance_load(td__distance *distance, const td__container *file,

@@ -3,14 +3,17 @@
  * Serves: stages 6 and 7. The interface for users is public.
  *
  * A kind is one td__index_class in a file of its own and a line in index.c. Whatever the kind, the
- * vectors themselves are there, so every index can be searched exactly (scan.h). */
+ * vectors themselves are there, so every index can be searched exactly (scan.h). An index of rounded
+ * vectors is an index of these: nobody asks any more what they were. */
 #ifndef TD_INDEX_INDEX_H
 #define TD_INDEX_INDEX_H
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/container.h"
 #include "index/distance.h"
+#include "index/rounded.h"
 #include "kernel/kernel.h"
 
 typedef struct td__index_class td__index_class;
@@ -35,9 +38,10 @@ struct td_index {
     td__distance distance; /* of the index as the user has it; bases know dot products only */
     td_vocab *ids;         /* shared, or NULL */
     float greatest;        /* largest absolute value of an element */
-    /* The vectors, in one of two ways. Columns past N are zeros. */
+    /* The vectors, in one of three ways. Columns past N are zeros. */
     float *panels;         /* exact: [td__panel_count(N), dim, TD__PANEL] */
     float *rows;           /* tree, and exact with int8: [N, dim] */
+    td__rounded *rounded;  /* tree */
     struct td__int8 *int8; /* exact: filters items before they are scored; or NULL */
     struct td__tree *tree; /* tree: the rest of it */
     td__container *file;   /* large arrays may lie in it, never to be written; or NULL */
@@ -90,9 +94,16 @@ static inline const float *td__index_panel(const td_index *index, uint64_t panel
     return index->panels + panel * index->dim * TD__PANEL;
 }
 
-/* Element 0 of a vector; element k is k * td__index_step behind it. */
+/* Does it keep its items packed as they are scanned? */
+static inline bool td__index_is_packed(const td_index *index)
+{
+    return index->rows == NULL && index->rounded == NULL;
+}
+
+/* Element 0 of a vector, which is not rounded; element k is k * td__index_step behind it. */
 static inline const float *td__index_at(const td_index *index, uint32_t position)
 {
+    assert(index->rounded == NULL);
     if (index->rows != NULL) return index->rows + (size_t)position * index->dim;
     return td__index_panel(index, position / TD__PANEL) + position % TD__PANEL;
 }
@@ -105,6 +116,10 @@ static inline size_t td__index_step(const td_index *index)
 /* Copy of the first `dim` numbers of a vector of an index that does not change. */
 static inline void td__index_copy(const td_index *index, uint32_t position, uint32_t dim, float *vector)
 {
+    if (index->rounded != NULL) {
+        td__rounded_copy(index->rounded, position, dim, vector);
+        return;
+    }
     const float *from = td__index_at(index, position);
     size_t step = td__index_step(index);
     if (step == 1) memcpy(vector, from, dim * sizeof *vector);

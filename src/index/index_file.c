@@ -4,7 +4,8 @@
  * tensor "vectors" [N, dim] in plain rows, which any safetensors reader can use, the ids, and what the
  * kind of index adds. A file that names no kind is an exact index's. One with deleted items has a bitmap
  * of those that are there and version 2, so that no older reader brings them back; one of another measure
- * than the dot product has version 3, so that none takes its scores for dot products. Updates that are not
+ * than the dot product has version 3, so that none takes its scores for dot products. One of rounded items
+ * has no "vectors", and version 4; "index.rounded" has their number and width (rounded.h). Updates that are not
  * merged yet are merged for the file. */
 #include "index/update.h"
 
@@ -18,10 +19,17 @@
 #include "base/pool.h"
 #include "base/poison.h"
 
-enum { INDEX_VERSION = 1, LIVE_VERSION = 2, DISTANCE_VERSION = 3, UNPACK_ROWS = 4096 };
+enum {
+    INDEX_VERSION = 1,
+    LIVE_VERSION = 2,
+    DISTANCE_VERSION = 3,
+    ROUNDED_VERSION = 4,
+    UNPACK_ROWS = 4096
+};
 
 #define KIND_KEY "index.kind"
 #define DRIFT_KEY "index.updates"
+#define ROUNDED_KEY "index.rounded"
 
 typedef struct unpacking {
     const td_index *index;
@@ -44,13 +52,30 @@ static void unpack_block(void *state, uint64_t block, uint32_t worker)
 static td_status rows_of(const td_index *index, const float **rows, float **owned, td_error *err)
 {
     td_status status = TD_OK;
-    *owned = NULL;
     *rows = index->rows;
     if (index->rows != NULL) return TD_OK;
     TD_TRY(td__alloc(owned, index->context, index->count * index->dim, sizeof **owned, err));
     unpacking work = {.index = index, .rows = *owned};
     td__parallel_for(index->context, td__block_count(index->count, UNPACK_ROWS), unpack_block, &work);
     *rows = *owned;
+done:
+    return status;
+}
+
+static td_status save_vectors(const td_index *index, float **owned, td__container_writer *writer,
+                              td_error *err)
+{
+    td_status status = TD_OK;
+    const float *rows;
+    char text[64];
+    if (index->rounded == NULL) {
+        TD_TRY(rows_of(index, &rows, owned, err));
+        return td__container_add(writer, "vectors", TD__F32, index->count, index->dim, rows, err);
+    }
+    int used = snprintf(text, sizeof text, "{\"items\":%llu,\"dim\":%u}",
+                        (unsigned long long)index->count, index->dim);
+    if (used < 0) return td__fail(err, TD_ERR_LIMIT, "the size of an index cannot be written");
+    TD_TRY(td__container_set(writer, ROUNDED_KEY, text, err));
 done:
     return status;
 }
@@ -69,6 +94,7 @@ static td_status save_drift(const td__drift *drift, td__container_writer *writer
 
 static uint32_t version_of(const td_index *base, const td__distance *distance)
 {
+    if (base->rounded != NULL) return ROUNDED_VERSION;
     if (distance->measure != TD_DOT_PRODUCT) return DISTANCE_VERSION;
     return base->dead > 0 ? LIVE_VERSION : INDEX_VERSION;
 }
@@ -78,15 +104,13 @@ static td_status save_base(const td_index *index, const td_index *whole, const c
     td_status status = TD_OK;
     td__container_writer *writer = NULL;
     const td_vocab *ids = td_index_ids(whole);
-    const float *rows;
-    float *owned;
-    TD_TRY(rows_of(index, &rows, &owned, err));
+    float *owned = NULL; /* until all is written */
     TD_TRY(td__container_writer_create(&writer, index->context, "index",
                                        version_of(index, &whole->distance), err));
     TD_TRY(td__container_set(writer, KIND_KEY, index->kind->name, err));
     TD_TRY(td__distance_save(&whole->distance, writer, err));
     TD_TRY(save_drift(&index->drift, writer, err));
-    TD_TRY(td__container_add(writer, "vectors", TD__F32, index->count, index->dim, rows, err));
+    TD_TRY(save_vectors(index, &owned, writer, err));
     if (ids != NULL) TD_TRY(td__container_add_vocab(writer, "ids", ids, err));
     if (index->dead > 0) {
         TD_TRY(td__container_add(writer, "live", TD__U64, td__words(index->count), 0, index->live, err));
@@ -171,7 +195,35 @@ static td_status load_distance(td_index *index, const td_vectors *items, const t
     TD_TRY(td__distance_load(distance, container, err));
     TD_FAIL_IF(items->dim <= td__distance_columns(distance), err, ERR_CORRUPT,
                "items of %u dimensions are too narrow for the distance measure", items->dim);
-    TD_TRY(td__distance_check(distance, items, err));
+    if (items->data != NULL) return td__distance_check(distance, items, err);
+    TD_FAIL_IF(distance->measure == TD_SQUARED_L2, err, ERR_CORRUPT,
+               "rounded items cannot be searched by squared distances");
+done:
+    return status;
+}
+
+/* Number and width of the items, and their vectors, or NULL: a tree has them rounded. */
+static td_status load_items(td_vectors *items, const td__index_class *kind, const td__container *container,
+                            td_error *err)
+{
+    td_status status = TD_OK;
+    const td__tensor *tensor;
+    const char *text = td__container_get(container, ROUNDED_KEY);
+    json_int_t rows = -1, dim = -1;
+    if (text == NULL) {
+        TD_TRY(td__container_require(container, "vectors", TD__F32, UINT64_MAX, UINT64_MAX, &tensor, err));
+        TD_FAIL_IF(tensor->cols > TD__DIM_MAX, err, ERR_CORRUPT, "items of %llu dimensions; at most %d "
+                   "are allowed", (unsigned long long)tensor->cols, TD__DIM_MAX);
+        *items = (td_vectors){.data = tensor->data, .rows = tensor->rows, .dim = (uint32_t)tensor->cols};
+        return td__check_vectors(items, "item", err);
+    }
+    json_t *object = json_loads(text, 0, NULL);
+    bool good = object != NULL && json_unpack(object, "{s:I, s:I}", "items", &rows, "dim", &dim) == 0;
+    json_decref(object);
+    TD_FAIL_IF(!good || kind != &td__index_tree || rows < 0 || rows >= TD_NONE || dim < 1
+                   || dim > TD__DIM_MAX,
+               err, ERR_CORRUPT, "the record of rounded items is not allowed");
+    *items = (td_vectors){.rows = (uint64_t)rows, .dim = (uint32_t)dim};
 done:
     return status;
 }
@@ -184,16 +236,13 @@ static td_status build_from(td_index **out, td_context *context, td__container *
     td__container *container = *file;
     td_index *index = NULL;
     td_vocab *ids = NULL;
-    const td__tensor *tensor;
+    td_vectors items;
     const td__index_class *kind;
     TD_TRY(kind_of(&kind, container, err));
-    TD_TRY(td__container_require(container, "vectors", TD__F32, UINT64_MAX, UINT64_MAX, &tensor, err));
-    TD_FAIL_IF(tensor->cols > TD__DIM_MAX, err, ERR_CORRUPT, "items of %llu dimensions; at most %d are "
-               "allowed", (unsigned long long)tensor->cols, TD__DIM_MAX);
+    TD_TRY(load_items(&items, kind, container, err));
     if (td__container_find(container, "ids.offsets") != NULL) {
         TD_TRY(td__container_load_vocab(container, "ids", context, &ids, err));
     }
-    td_vectors items = {.data = tensor->data, .rows = tensor->rows, .dim = (uint32_t)tensor->cols};
     TD_TRY(td__index_create(&index, context, kind, &items, ids, err));
     TD_TRY(load_distance(index, &items, container, err));
     TD_TRY(load_drift(&index->drift, container, err));
@@ -219,7 +268,7 @@ static td_status load(td_index **out, td_context *context, const char *path, boo
     td_status status = TD_OK;
     td__container *container = NULL;
     *out = NULL;
-    TD_TRY(td__container_open(&container, context, path, "index", DISTANCE_VERSION, err));
+    TD_TRY(td__container_open(&container, context, path, "index", ROUNDED_VERSION, err));
     status = build_from(out, context, &container, mapped, err);
     if (status != TD_OK) status = td__fail_within(err, status, path);
 done:

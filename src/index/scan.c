@@ -121,14 +121,34 @@ static void collect_tile(td__scanner *scanner, const td__scan *scan, uint64_t fi
     }
 }
 
+td__gathered td__gather(const td_index *index, td__rows_by_number positions, float *room)
+{
+    static const uint32_t in_order[TD__PANEL] = {
+        0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
+        24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47};
+    if (index->rounded == NULL) return (td__gathered){index->rows, positions};
+    for (uint64_t i = 0; i < positions.count; i++) {
+        td__rounded_copy(index->rounded, positions.numbers[i], index->dim, room + i * index->dim);
+    }
+    return (td__gathered){room, {in_order, positions.count}};
+}
+
+static void pack_column(const td_index *index, uint64_t position, float *to)
+{
+    if (index->rounded != NULL) {
+        td__rounded_spread(index->rounded, (uint32_t)position, index->dim, to, TD__PANEL);
+        return;
+    }
+    const float *row = index->rows + position * index->dim;
+    for (uint32_t k = 0; k < index->dim; k++) to[(size_t)k * TD__PANEL] = row[k];
+}
+
 const float *td__panel_items(td__scanner *scanner, const td_index *index, uint64_t panel, uint64_t open)
 {
-    if (index->rows == NULL) return td__index_panel(index, panel);
+    if (td__index_is_packed(index)) return td__index_panel(index, panel);
     for (; open != 0; open &= open - 1) {
         uint32_t column = (uint32_t)__builtin_ctzll(open);
-        const float *row = index->rows + (panel * TD__PANEL + column) * index->dim;
-        float *to = scanner->packed + column;
-        for (uint32_t k = 0; k < index->dim; k++) to[(size_t)k * TD__PANEL] = row[k];
+        pack_column(index, panel * TD__PANEL + column, scanner->packed + column);
     }
     return scanner->packed;
 }
@@ -161,7 +181,7 @@ void td__scan_next(td__scan_panel *panel, size_t bytes, uint32_t i, uint32_t n)
 static bool are_few(const td__scan *scan, uint64_t open, uint32_t queries)
 {
     uint64_t items = (uint64_t)__builtin_popcountll(open), vectors = (uint64_t)queries * scan->heads;
-    if (scan->index->rows == NULL || scan->search->bias != NULL) return false;
+    if (td__index_is_packed(scan->index) || scan->search->bias != NULL) return false;
     return vectors * items < PACKING * items + PANEL_SCORES * vectors;
 }
 
@@ -170,7 +190,7 @@ static void fetch_ahead(const td__scan *scan, uint64_t panel, uint32_t queries)
 {
     const td_index *index = scan->index;
     uint64_t open = open_columns(scan, panel);
-    if (open == 0 || index->rows == NULL || __builtin_popcountll(open) > AHEAD_ITEMS) return;
+    if (open == 0 || td__index_is_packed(index) || __builtin_popcountll(open) > AHEAD_ITEMS) return;
     if (are_few(scan, open, queries)) return;
     for (; open != 0; open &= open - 1) {
         td__fetch_row(index, panel * TD__PANEL + (uint64_t)__builtin_ctzll(open));

@@ -9,6 +9,7 @@
 
 #include "base/limits.h"
 #include "index/index.h"
+#include "kernel/quant.h"
 #include "kernel/topk.h"
 
 enum {
@@ -43,7 +44,8 @@ typedef struct td__scanner {
     uint64_t excluded[TD__QUERY_BLOCK]; /* the first exclusion that is not behind us */
     uint32_t few[TD__PANEL], few_count; /* positions that wait to be scored one by one */
     uint64_t *keys; /* borrowed: [TD__QUERY_BLOCK or fewer, capacity] */
-    float *packed;  /* borrowed: [dim, TD__PANEL], for an index that keeps no panels */
+    float *packed;  /* borrowed: [dim, TD__PANEL], or that the other way round, for an index that
+                     * keeps no panels */
 } td__scanner;
 
 /* What a searcher has for each thread of its context, for others to use between its own calls. */
@@ -113,9 +115,23 @@ static inline uint64_t td__scan_k(const td__scan *scan, uint64_t query)
  * matter but finite. */
 const float *td__panel_items(td__scanner *scanner, const td_index *index, uint64_t panel, uint64_t open);
 
-/* Ask for the vector at a position of an index that keeps rows. */
+/* Rows of float32, by number. */
+typedef struct td__gathered {
+    const float *rows;
+    td__rows_by_number which;
+} td__gathered;
+
+/* The vectors at some positions, no more than TD__PANEL, of an index that is not packed: where they are, or, of
+ * rounded ones, in `room` [TD__PANEL, dim]. */
+td__gathered td__gather(const td_index *index, td__rows_by_number positions, float *room);
+
+/* Ask for the vector at a position of such an index. */
 static inline void td__fetch_row(const td_index *index, uint64_t position)
 {
+    if (index->rounded != NULL) {
+        td__rounded_fetch(index->rounded, (uint32_t)position);
+        return;
+    }
     const char *row = (const char *)(index->rows + position * index->dim);
     for (size_t at = 0; at < index->dim * sizeof *index->rows; at += TD__ALIGNMENT) {
         __builtin_prefetch(row + at);

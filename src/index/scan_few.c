@@ -4,19 +4,18 @@
  * A score is one chain of sums, which takes its time; a kernel has eight chains under way at once. So
  * positions wait until there are many of them, and their rows come from memory meanwhile. */
 #include "index/scan.h"
-#include "kernel/quant.h"
 
 #include "base/poison.h"
 
 /* The scores of some queries, no more than make a tile, and masks of those above the thresholds. */
-static void score(td__scanner *scanner, const td__scan *scan, uint64_t query, uint32_t queries,
-                  const float *thresholds)
+static void score(td__scanner *scanner, const td__scan *scan, td__gathered from, uint64_t query,
+                  uint32_t queries, const float *thresholds)
 {
     uint32_t heads = scan->heads, dim = scan->index->dim, count = scanner->few_count;
     for (uint32_t v = 0; v < queries * heads; v++) {
         float *scores = scanner->scores + (size_t)v * TD__PANEL;
-        scan->kernels->quant->score_rows(scan->queries + (query * heads + v) * dim, scan->index->rows,
-                                         dim, (td__rows_by_number){scanner->few, count}, scores);
+        scan->kernels->quant->score_rows(scan->queries + (query * heads + v) * dim, from.rows, dim,
+                                         from.which, scores);
         for (uint32_t j = count; j < TD__PANEL; j++) scores[j] = 0.0f; /* whole panels are compared */
     }
     if (heads > 1) td__best_of_heads(scanner->scores, queries, heads);
@@ -38,9 +37,11 @@ void td__few_score(td__scanner *scanner, const td__scan *scan, uint64_t first, u
 {
     uint32_t tile = td__tile_queries(scan->heads);
     if (scanner->few_count == 0) return;
+    td__gathered from = td__gather(scan->index, (td__rows_by_number){scanner->few, scanner->few_count},
+                                   scanner->packed);
     for (uint32_t i = 0; i < count; i += tile) {
         uint32_t queries = count - i < tile ? count - i : tile;
-        score(scanner, scan, first + i, queries, scanner->thresholds + i);
+        score(scanner, scan, from, first + i, queries, scanner->thresholds + i);
         for (uint32_t q = 0; q < queries; q++) {
             td__topk *top = &scanner->top[i + q];
             offer(scanner, scan, first + i + q, q, top);

@@ -80,7 +80,7 @@ static td_status settle(td_searcher *searcher, td_error *err)
     free_scratch(searcher);
     TD_TRY(td__alloc_zero(&searcher->scanners, searcher->context, threads, sizeof *searcher->scanners,
                           err));
-    if (index->rows != NULL) {
+    if (!td__index_is_packed(index)) {
         TD_TRY(td__alloc_zero(&searcher->packed, searcher->context, threads * floats,
                               sizeof *searcher->packed, err));
         for (uint32_t w = 0; w < threads; w++) {

@@ -5,7 +5,8 @@
  *
  * Items belong to the leaf of their nearest centre. Each leaf is a run of groups of 32 slots; a slot
  * holds an item in three sizes: a code of 4 bits a block of its residual, a row of 8-bit integers, and
- * a position, whose float32 vector stays in td_index.rows. Within a leaf, items stand by descending
+ * a position, whose float32 vector stays in td_index.rows, or is no longer kept: then the row is all
+ * there is of the item, and is what the item is (td_index.rounded). Within a leaf, items stand by descending
  * length: those likely to score high come first and raise the threshold for the rest. */
 #ifndef TD_INDEX_TREE_H
 #define TD_INDEX_TREE_H
@@ -40,7 +41,7 @@ typedef struct td__tree {
     uint32_t *positions; /* [groups * 32]; TD_NONE: an empty slot */
     uint32_t *live;      /* [groups]: bit i is set if slot i holds an item */
     uint8_t *codes;      /* [groups, codec.blocks_padded, 16] */
-    int8_t *rows;        /* [groups * 32, stride]: item / scale */
+    int8_t *rows;        /* [groups * 32, stride]: item / scale (rounded.h) */
     float *scales;       /* [groups * 32] */
     uint32_t calibration_queries;
     uint32_t calibrated_count;
@@ -77,6 +78,11 @@ void td__tree_put(const td_index *index, td__encoder *encoder, uint32_t leaf, ui
 void td__tree_sort(const td_index *index, const uint32_t *positions, uint64_t count, uint64_t *keys,
                    td_hit *members);
 
+/* Keep the rows of 8 bits alone: index->rows, which are rounded, go. (tree_build.c) */
+TD_MUST_CHECK td_status td__tree_keep_rounded(td_index *index, td_error *err);
+/* index->rounded anew, if slots or positions have changed. */
+TD_MUST_CHECK td_status td__tree_map_slots(td_index *index, uint64_t positions, td_error *err);
+
 /* --- updates (tree_merge.c) */
 
 TD_MUST_CHECK td_status td__tree_merge(td_index *index, const struct td__merge *from, td_error *err);
@@ -104,6 +110,7 @@ typedef struct td__tree_scratch {
     float *scaled;       /* [dim]: the query, its largest element between 1/2 and 1 */
     int16_t *query;      /* [stride]: in integers */
     float *scores;       /* [TD__HEADS_MAX, TD__PANEL] */
+    float *vectors;      /* [TD__PANEL, dim], of rounded items */
     uint64_t *keys;      /* of the candidates; these grow with their number */
     uint64_t *few_keys;  /* the candidates again, then hits */
     uint32_t *slots;

@@ -17,6 +17,7 @@ enum {
     SAMPLE_PER_LEAF = 100,
     CODEC_SAMPLE = 32768,    /* residuals that the codewords are learned from */
     BLOCKS_MAX = 192,        /* of the default width: more make the tables coarse */
+    ROUND_ROWS = 4096,       /* one piece of work */
     STAGES = 3               /* after k-means: assign, learn codes, fill */
 };
 
@@ -68,6 +69,8 @@ void td__tree_clear(td_index *index)
     td_context *context = index->context;
     td__tree *tree = index->tree;
     td__index_drop(index, index->rows);
+    if (index->rounded != NULL) td__free(context, index->rounded->slots);
+    td__free(context, index->rounded);
     if (tree == NULL) return;
     td__centers_clear(&tree->centers);
     td__codec_clear(&tree->codec);
@@ -79,6 +82,39 @@ void td__tree_clear(td_index *index)
     td__index_drop(index, tree->scales);
     td__free(context, tree->calibrated);
     td__free(context, tree);
+}
+
+/* --- items in 8 bits alone */
+
+td_status td__tree_map_slots(td_index *index, uint64_t positions, td_error *err)
+{
+    td_status status = TD_OK;
+    const td__tree *tree = index->tree;
+    uint32_t *slots;
+    TD_TRY(td__alloc(&slots, index->context, positions, sizeof *slots, err));
+    for (uint64_t p = 0; p < positions; p++) slots[p] = TD_NONE;
+    for (uint64_t slot = 0; slot < (uint64_t)tree->groups * TD__GROUP; slot++) {
+        if (tree->positions[slot] != TD_NONE) slots[tree->positions[slot]] = (uint32_t)slot;
+    }
+    td__free(index->context, index->rounded->slots);
+    index->rounded->slots = slots;
+done:
+    return status;
+}
+
+td_status td__tree_keep_rounded(td_index *index, td_error *err)
+{
+    td_status status = TD_OK;
+    const td__tree *tree = index->tree;
+    td__free(index->context, index->rows);
+    index->rows = NULL;
+    TD_TRY(td__alloc_zero(&index->rounded, index->context, 1, sizeof *index->rounded, err));
+    index->rounded->stride = tree->stride;
+    index->rounded->rows = tree->rows;
+    index->rounded->scales = tree->scales;
+    TD_TRY(td__tree_map_slots(index, index->count, err));
+done:
+    return status;
 }
 
 /* --- one build */
@@ -151,6 +187,23 @@ static td_status copy_items(td_index *index, const td_vectors *items, td_error *
                (double)TD__TREE_GREATEST);
 done:
     return status;
+}
+
+static void round_block(void *state, uint64_t block, uint32_t worker)
+{
+    td_index *index = state;
+    uint64_t first = block * ROUND_ROWS, left = index->count - first;
+    uint64_t end = left < ROUND_ROWS ? index->count : first + ROUND_ROWS;
+    (void)worker;
+    for (uint64_t i = first; i < end; i++) {
+        td__round_in_place(index->rows + i * index->dim, index->dim);
+    }
+}
+
+static void round_items(td_index *index)
+{
+    td__parallel_for(index->context, td__block_count(index->count, ROUND_ROWS), round_block, index);
+    index->greatest = td__greatest_of(index->rows, index->count * index->dim);
 }
 
 static td_status gather_sample(building *work, td_error *err)
@@ -246,15 +299,7 @@ static void free_encoders(building *work)
 
 static void put_row(td__tree *tree, uint64_t slot, const float *item, uint32_t dim)
 {
-    int8_t *row = tree->rows + slot * tree->stride;
-    float scale = td__greatest_of(item, dim) / 127.0f;
-    float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
-    if (!isfinite(inverse)) inverse = scale = 0.0f; /* too small to be told from zeros */
-    tree->scales[slot] = scale;
-    for (uint32_t k = 0; k < dim; k++) {
-        float steps = floorf(item[k] * inverse + 0.5f);
-        row[k] = (int8_t)(steps > 127.0f ? 127.0f : steps < -127.0f ? -127.0f : steps);
-    }
+    tree->scales[slot] = td__round_vector(item, dim, tree->rows + slot * tree->stride);
 }
 
 static void put_codes(td__tree *tree, uint64_t slot, const uint8_t *codes)
@@ -365,9 +410,11 @@ td_status td__tree_build(td_index *index, const td_vectors *items, const td_inde
     td_status status = TD_OK;
     building work = {.index = index, .options = options, .hook = hook, .start = td__seconds()};
     TD_TRY(copy_items(index, items, err));
+    if (options->store == TD_STORE_INT8) round_items(index);
     TD_TRY(td__tree_create(index, leaves_for(items->rows, options), width_for(items->dim, options),
                            eta_for(items->dim, options), err));
     if (items->rows > 0) TD_TRY(run(&work, err));
+    if (options->store == TD_STORE_INT8) TD_TRY(td__tree_keep_rounded(index, err));
 done:
     td__free(index->context, work.sample);
     td__free(index->context, work.gathered);

@@ -173,13 +173,21 @@ done:
 
 /* --- is it sound? */
 
+/* Of rounded items the largest integers are all the same, if they are sound. */
+static float greatest_of(const td_index *index)
+{
+    const td__tree *tree = index->tree;
+    if (index->rows != NULL) return td__greatest_of(index->rows, index->count * index->dim);
+    return TD__ROUNDED_MAX * td__greatest_of(tree->scales, (uint64_t)tree->groups * TD__GROUP);
+}
+
 static td_status check_numbers(const td_index *index, td_error *err)
 {
     td_status status = TD_OK;
     const td__tree *tree = index->tree;
     const td__codec *codec = &tree->codec;
     uint64_t codewords = (uint64_t)codec->blocks * codec->width * TD__CODE_VALUES;
-    float greatest = td__greatest_of(index->rows, index->count * index->dim);
+    float greatest = greatest_of(index);
     TD_FAIL_IF(!(greatest <= TD__TREE_GREATEST), err, ERR_NUMERIC,
                "an item of the tree has a value that is not finite or too large");
     TD_FAIL_IF(greatest != index->greatest, err, ERR_CORRUPT,
@@ -235,6 +243,30 @@ done:
     return status;
 }
 
+/* Rounded items: their integers and scales, and where they are. */
+static td_status check_rounded(const td_index *index, td_error *err)
+{
+    td_status status = TD_OK;
+    const td__tree *tree = index->tree;
+    float *item;
+    TD_TRY(td__alloc(&item, index->context, index->dim, sizeof *item, err));
+    for (uint64_t slot = 0; slot < (uint64_t)tree->groups * TD__GROUP; slot++) {
+        uint32_t position = tree->positions[slot];
+        float scale = tree->scales[slot];
+        if (position == TD_NONE) continue;
+        TD_FAIL_IF(index->rounded->slots[position] != slot, err, ERR_CORRUPT,
+                   "item %u of the tree is not where it should be", position);
+        TD_FAIL_IF(!td__is_rounded(tree->rows + slot * tree->stride, scale, index->dim), err, ERR_CORRUPT,
+                   "the integers or the scale of item %u are not those of a rounded vector", position);
+        td__index_copy(index, position, index->dim, item);
+        TD_FAIL_IF(!td__distance_is_near(&index->distance, item, index->dim, 0.5 * (double)scale), err,
+                   ERR_CORRUPT, "item %u is not in the form of an index by cosine", position);
+    }
+done:
+    td__free(index->context, item);
+    return status;
+}
+
 static td_status check_calibration(const td__tree *tree, td_error *err)
 {
     td_status status = TD_OK;
@@ -261,7 +293,22 @@ static td_status check(const td_index *index, td_error *err)
     TD_TRY(check_numbers(index, err));
     TD_TRY(check_leaves(index->tree, err));
     TD_TRY(check_slots(index, err));
+    if (index->rounded != NULL) TD_TRY(check_rounded(index, err));
     TD_TRY(check_calibration(index->tree, err));
+done:
+    return status;
+}
+
+/* No more positions are believed in than have slots, and none that is out of range. */
+static td_status load_rounded(td_index *index, td_error *err)
+{
+    td_status status = TD_OK;
+    const td__tree *tree = index->tree;
+    uint64_t slots = (uint64_t)tree->groups * TD__GROUP;
+    TD_FAIL_IF(index->count - index->dead > slots, err, ERR_CORRUPT, "%llu items in a tree of %llu slots",
+               (unsigned long long)(index->count - index->dead), (unsigned long long)slots);
+    TD_TRY(check_slots(index, err));
+    TD_TRY(td__tree_keep_rounded(index, err));
 done:
     return status;
 }
@@ -271,9 +318,10 @@ static td_status load(td_index *index, const td_vectors *items, const td__contai
 {
     td_status status = TD_OK;
     td__tensor vectors = {.dtype = TD__F32, .rows = items->rows, .cols = items->dim};
-    TD_TRY(keep(&index->rows, index, file, "vectors", &vectors, err));
-    index->greatest = td__greatest_of(index->rows, items->rows * items->dim);
+    if (items->data != NULL) TD_TRY(keep(&index->rows, index, file, "vectors", &vectors, err));
     TD_TRY(load_tree(index, file, err));
+    if (items->data == NULL) TD_TRY(load_rounded(index, err));
+    index->greatest = greatest_of(index);
     TD_TRY(check(index, err));
 done:
     return status;
@@ -290,10 +338,11 @@ static void describe(const td_index *index, td_index_info *info)
     info->dimensions_per_block = tree->codec.width;
     info->anisotropic_eta = tree->codec.eta;
     info->calibration_queries = tree->calibration_queries;
-    uint64_t large = index->count * index->dim * sizeof(float)
+    uint64_t large = (index->rounded == NULL ? index->count * index->dim * sizeof(float) : 0)
                      + (uint64_t)tree->groups * tree->codec.blocks_padded * 16
                      + slots * (tree->stride + sizeof *tree->positions + sizeof *tree->scales);
     info->bytes = large + centers * index->dim * sizeof(float);
+    if (index->rounded != NULL) info->bytes += index->count * sizeof *index->rounded->slots;
     info->mapped = index->file != NULL ? large : 0;
     for (uint32_t l = 0; l < tree->centers.count; l++) {
         uint32_t items = 0;

@@ -40,6 +40,7 @@ typedef struct merging {
     uint32_t *movers;  /* [moving] positions that need a slot */
     uint32_t *leaf;    /* [moving] */
     float *vectors;    /* [moving, dim] */
+    float *item;       /* [dim]: scratch */
     uint32_t *kept;    /* [old leaves]: items that stay in their slots */
     uint32_t *sizes;   /* [old leaves]: with those that come */
     uint8_t *fate;     /* [old leaves] */
@@ -374,8 +375,8 @@ static double distance(const float *item, const float *center, uint32_t dim)
     return sum;
 }
 
-/* Mean squared distance to their centres of items spread over all slots. */
-static double mean_distance(const td_index *index)
+/* Mean squared distance to their centres of items spread over all slots; `item` [dim] is scratch. */
+static double mean_distance(const td_index *index, float *item)
 {
     const td__tree *tree = index->tree;
     uint64_t slots = (uint64_t)tree->groups * TD__GROUP, step = slots / DRIFT_SAMPLE + 1, seen = 0;
@@ -386,7 +387,8 @@ static double mean_distance(const td_index *index)
         for (uint64_t slot = (uint64_t)tree->first[l] * TD__GROUP; slot < end; slot++) {
             uint32_t position = tree->positions[slot];
             if (slot % step != 0 || position == TD_NONE) continue;
-            sum += distance(td__index_at(index, position), center, index->dim);
+            td__index_copy(index, position, index->dim, item);
+            sum += distance(item, center, index->dim);
             seen++;
         }
     }
@@ -397,7 +399,7 @@ static void note_drift(const merging *work)
 {
     td__drift *drift = &work->index->drift;
     const td_index *index = work->index;
-    if (drift->merged == 0 && drift->built <= 0.0) drift->built = mean_distance(work->from->base);
+    if (drift->merged == 0 && drift->built <= 0.0) drift->built = mean_distance(work->from->base, work->item);
     for (uint32_t i = 0; i < work->changed; i++) {
         drift->sum += distance(td__index_at(index, work->movers[i]),
                                index->tree->centers.rows + (size_t)work->leaf[i] * index->dim,
@@ -413,7 +415,8 @@ static float greatest_of(const merging *work)
     float greatest = base->greatest;
     for (uint64_t p = 0; p < base->count; p++) {
         if (work->from->where[p] == TD__IN_BASE || !td__index_has(base, (uint32_t)p)) continue;
-        if (td__greatest_of(td__index_at(base, (uint32_t)p), index->dim) < greatest) continue;
+        td__index_copy(base, (uint32_t)p, index->dim, work->item);
+        if (td__greatest_of(work->item, index->dim) < greatest) continue;
         return td__greatest_of(index->rows, index->count * index->dim);
     }
     for (uint32_t i = 0; i < work->changed; i++) {
@@ -433,6 +436,7 @@ static td_status run(merging *work, td_error *err)
     uint64_t most = 2 * (uint64_t)work->old->centers.count;
     TD_TRY(td__merge_rows(&index->rows, work->from, err));
     TD_TRY(find_changed(work, err));
+    TD_TRY(td__alloc(&work->item, context, index->dim, sizeof *work->item, err));
     index->greatest = greatest_of(work);
     TD_TRY(td__alloc(&work->centers, context, most * index->dim, sizeof *work->centers, err));
     TD_TRY(td__alloc(&work->source, context, most, sizeof *work->source, err));
@@ -443,6 +447,7 @@ static td_status run(merging *work, td_error *err)
     if (again) TD_TRY(assign(work, &index->tree->centers, err));
     TD_TRY(fill(work, err));
     note_drift(work);
+    if (work->from->base->rounded != NULL) TD_TRY(td__tree_keep_rounded(index, err));
 done:
     return status;
 }
@@ -453,6 +458,7 @@ static void clean_up(merging *work)
     td__free(context, work->movers);
     td__free(context, work->leaf);
     td__free(context, work->vectors);
+    td__free(context, work->item);
     td__free(context, work->kept);
     td__free(context, work->sizes);
     td__free(context, work->fate);
@@ -476,13 +482,14 @@ td_status td__tree_succeed(td_index *index, const td_index *before, const uint32
     td__tree *tree = index->tree;
     float *rows = NULL;
     if (tree->calibrated_count == 0) TD_TRY(inherit_calibration(index, before->tree, err));
+    for (uint64_t slot = 0; slot < (uint64_t)tree->groups * TD__GROUP; slot++) {
+        if (tree->positions[slot] != TD_NONE) tree->positions[slot] = positions[tree->positions[slot]];
+    }
+    if (index->rounded != NULL) return td__tree_map_slots(index, count, err);
     TD_TRY(td__alloc_zero(&rows, index->context, count * index->dim, sizeof *rows, err));
     for (uint64_t i = 0; i < index->count; i++) {
         memcpy(rows + (size_t)positions[i] * index->dim, td__index_at(index, (uint32_t)i),
                index->dim * sizeof *rows);
-    }
-    for (uint64_t slot = 0; slot < (uint64_t)tree->groups * TD__GROUP; slot++) {
-        if (tree->positions[slot] != TD_NONE) tree->positions[slot] = positions[tree->positions[slot]];
     }
     td__free(index->context, index->rows);
     index->rows = rows;
@@ -502,6 +509,7 @@ static td_status build_first(td_index *index, const td__merge *from, td_error *e
     td_index_options_init(&options);
     options.dimensions_per_block = from->base->tree->codec.width;
     options.anisotropic_eta = from->base->tree->codec.eta;
+    if (from->base->rounded != NULL) options.store = TD_STORE_INT8;
     TD_TRY(td__alloc(&positions, context, count, sizeof *positions, err));
     for (uint64_t p = 0; p < count; p++) {
         if (from->where[p] != TD__NOWHERE) positions[items++] = (uint32_t)p;

@@ -8,7 +8,7 @@
  *      to hold a candidate
  *   2. the leaves' codes: sums of table entries, integers; the best `candidates` remain
  *   3. the candidates' rows of 8-bit integers; those remain that may be among the k best
- *   4. their float32 vectors, by the same kernel as the exact scan, so scores have the same bits
+ *   4. their float32 vectors, or rounded ones, by the same kernel as the exact scan, so scores have the same bits
  * Queries share nothing, so threads and batches change nothing. A query whose leaves hold fewer than k
  * allowed items takes more leaves, all if need be. */
 #include <math.h>
@@ -225,7 +225,7 @@ static void score_candidates(td__tree_scratch *scratch, const tree_call *call)
 /* Leave the positions of those that may be among the k best in scratch->finalists, from `count` on;
  * returns the new count. A row's numbers are off by up to half its scale, so that the error of its score
  * has a standard deviation of scale |query| / sqrt(12), and |query| scale is 2.4 deviations of the
- * difference of two. */
+ * difference of two. Of rounded items the row is exact, and the query is off by up to half a step. */
 static uint64_t choose_finalists(td__tree_scratch *scratch, const tree_call *call, uint64_t query,
                                  uint64_t count)
 {
@@ -234,6 +234,7 @@ static uint64_t choose_finalists(td__tree_scratch *scratch, const tree_call *cal
     uint64_t total = scratch->candidates.count, k = td__scan_k(call->scan, query);
     if (k == 0) return count;
     float length = query_to_integers(scratch, index);
+    if (index->rounded != NULL) length = TD__ROUNDED_MAX * sqrtf((float)index->dim);
     td__topk best;
     score_candidates(scratch, call);
     td__topk_init(&best, scratch->few_keys, total, k);
@@ -250,8 +251,7 @@ static uint64_t choose_finalists(td__tree_scratch *scratch, const tree_call *cal
     }
     for (uint64_t i = first; i < count; i++) {
         scratch->finalists[i] = tree->positions[scratch->finalists[i]];
-        const float *row = td__index_at(index, scratch->finalists[i]);
-        for (uint32_t at = 0; at < index->dim; at += 16) __builtin_prefetch(row + at);
+        if (index->rounded == NULL) td__fetch_row(index, scratch->finalists[i]);
     }
     return count;
 }
@@ -268,9 +268,10 @@ static void finish(td__tree_scratch *scratch, const tree_call *call, uint64_t qu
     td__topk_init(&best, scratch->few_keys, td__topk_capacity(k, UINT64_MAX), k);
     for (uint64_t i = 0; i < count; i += TD__PANEL) {
         td__rows_by_number some = {scratch->finalists + i, count - i < TD__PANEL ? count - i : TD__PANEL};
+        td__gathered from = td__gather(scan->index, some, scratch->vectors);
         for (uint32_t h = 0; h < scan->heads; h++) {
             float *scores = scratch->scores + (size_t)h * TD__PANEL;
-            scan->kernels->quant->score_rows(vectors + (size_t)h * dim, scan->index->rows, dim, some,
+            scan->kernels->quant->score_rows(vectors + (size_t)h * dim, from.rows, dim, from.which,
                                              scores);
             /* The best of heads is taken of whole panels. */
             for (uint64_t j = some.count; j < TD__PANEL; j++) scores[j] = 0.0f;
@@ -347,6 +348,10 @@ td_status td__tree_scratch_create(void **scratch, const td_index *index, td_erro
         TD_TRY(td__alloc(&one->tables, context, tree->codec.blocks_padded, TD__CODE_VALUES, err));
         TD_TRY(td__alloc(&one->scaled, context, index->dim, sizeof(float), err));
         TD_TRY(td__alloc_zero(&one->query, context, tree->stride, sizeof *one->query, err));
+        if (index->rounded != NULL) {
+            TD_TRY(td__alloc(&one->vectors, context, (uint64_t)TD__PANEL * index->dim, sizeof(float),
+                             err));
+        }
         TD_TRY(td__alloc(&one->scores, context, TD__HEADS_MAX * TD__PANEL, sizeof(float), err));
     }
 done:
@@ -366,6 +371,7 @@ void td__tree_scratch_free(void *scratch, const td_index *index)
         td__free(context, all[w].scaled);
         td__free(context, all[w].query);
         td__free(context, all[w].scores);
+        td__free(context, all[w].vectors);
         td__free(context, all[w].keys);
         td__free(context, all[w].few_keys);
         td__free(context, all[w].slots);

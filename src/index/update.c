@@ -95,10 +95,13 @@ td_status td__update_room(td_index *index, uint64_t rows, td_error *err)
 
 /* --- the log */
 
-static void fill_row(td__log *log, uint32_t dim, uint32_t row, const float *vector)
+static void fill_row(td__state *state, uint32_t row, const float *vector)
 {
-    uint32_t panel = row / TD__PANEL;
-    memcpy(log->rows + (size_t)row * dim, vector, dim * sizeof *vector);
+    td__log *log = &state->log;
+    uint32_t panel = row / TD__PANEL, dim = state->base->dim;
+    float *to = log->rows + (size_t)row * dim;
+    memcpy(to, vector, dim * sizeof *vector);
+    if (state->base->rounded != NULL) td__round_in_place(to, dim);
     if (row % TD__PANEL < TD__PANEL - 1) return;
     td__pack_panels(log->rows + (size_t)panel * TD__PANEL * dim, TD__PANEL, dim,
                     log->panels + (size_t)panel * TD__PANEL * dim);
@@ -112,7 +115,7 @@ void td__update_append(td_index *index, td__state *state, uint32_t position, con
     if (vector != NULL) {
         entry.now = log->rows_count++;
         log->positions[entry.now] = position;
-        fill_row(log, index->dim, entry.now, vector);
+        fill_row(state, entry.now, vector);
     }
     log->entries[log->entries_count++] = entry;
     updates->where[position] = entry.now;

@@ -84,17 +84,31 @@ done:
     return status;
 }
 
+/* Float32 cannot come back, and should not go unasked. */
+static td_status keep_store(td_index_options *options, const td_index *base, td_error *err)
+{
+    td_store store = base->rounded != NULL ? TD_STORE_INT8 : TD_STORE_FLOAT32;
+    td_store asked = options->store;
+    options->store = store;
+    if (asked == TD_STORE_AUTO || asked == store) return TD_OK;
+    return td__fail(err, TD_ERR_ARGUMENT, "a rebuild keeps what an index stores of its items, %s; leave "
+                    "the store to auto, or build another index",
+                    td_store_name(store));
+}
+
 static td_status build(rebuilding *work, const td_index_options *options, const td_vectors *queries,
                        const td_progress_hook *hook, td_error *err)
 {
     td_status status = TD_OK;
+    td_index_options kept = *options;
+    TD_TRY(keep_store(&kept, work->from.base, err));
     TD_TRY(td__merge_create(&work->base, &work->from, err));
     if (work->base->kind->succeed != NULL) {
-        TD_TRY(build_of_items(work, options, hook, err));
+        TD_TRY(build_of_items(work, &kept, hook, err));
     } else {
         TD_TRY(td__merge_rows(&work->rows, &work->from, err));
         td_vectors items = {.data = work->rows, .rows = work->from.count, .dim = work->base->dim};
-        TD_TRY(work->base->kind->build(work->base, &items, options, hook, err));
+        TD_TRY(work->base->kind->build(work->base, &items, &kept, hook, err));
     }
     if (queries != NULL && work->base->kind->calibrate != NULL) {
         td_vectors inner;

@@ -21,3 +21,13 @@ tandem index v.txt --kind tree --calibrate v.txt -q -o small
 tandem search small --vector 1,0 -k 2
 tandem search small --vector 1,0 --target-recall 2 2>&1 || echo "exit $?"
 tandem index v.txt --kind forest -o other 2>&1 || echo "exit $?"
+tandem index "$MODEL" --store int8 --num-leaves 24 --json -o rounded >report
+jq -c '[.kind, .store, .leaves]' report
+tandem check rounded
+tandem info rounded --json | jq -c '[.version, .index.kind, .index.store, .index.bytes > 0]'
+search rounded >rounded.ids
+same=$(paste exact.ids rounded.ids | awk '$1 == $2' | wc -l)
+[ "$same" -gt 180 ] || echo "only $same of 300 places of the rounded agree"
+[ $(($(wc -c <rounded) * 2)) -lt "$(wc -c <tree)" ] || echo "the rounded are not small"
+tandem index v.txt --store int8 --kind exact -o other 2>&1 || echo "exit $?"
+tandem index v.txt --store int8 --distance-measure squared_l2 -o other 2>&1 || echo "exit $?"
