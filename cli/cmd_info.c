@@ -231,8 +231,9 @@ const cli_verb cli_info = {
     .output = "For a file of Tandem its description: kind, version, metadata and the table of "
               "tensors; for an index also index: kind, distance_measure, store, bytes (of "
               "memory, without ids), items, positions, leaves, calibration_queries, updates, "
-              "drift. For interactions: kind, rows, queries, candidates, lines, bad_lines, below_rating, and first_timestamp and last_timestamp "
-              "if they were read. For --cpu: threads, and kernels: a list of objects with kernel, "
+              "drift. For interactions: kind, rows, queries, candidates, lines, bad_lines, "
+              "below_rating, and first_timestamp and last_timestamp if they were "
+              "read. For --cpu: threads, and kernels: a list of objects with kernel, "
               "available, chosen.",
     CLI_GROUPS(groups),
     .arguments_size = sizeof(info_arguments),
