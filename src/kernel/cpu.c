@@ -21,7 +21,8 @@ enum {
     LEAF1_ECX_OSXSAVE = 1 << 27,
     LEAF1_ECX_AVX = 1 << 28,
     LEAF7_EBX_AVX2 = 1 << 5,
-    LEAF7_ECX_VNNI = 1 << 11
+    LEAF7_ECX_VNNI = 1 << 11,
+    LEAF7_1_EAX_BF16 = 1 << 5
 };
 #define LEAF7_EBX_AVX512 (1u << 16 | 1u << 17 | 1u << 30 | 1u << 31) /* F, DQ, BW, VL */
 
@@ -63,13 +64,28 @@ bool td__cpu_has_avx512vnni(void)
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & LEAF7_ECX_VNNI) != 0;
 }
 
+bool td__cpu_has_avx512bf16(void)
+{
+    uint32_t a, b, c, d;
+    if (!td__cpu_has_avx512vnni()) return false;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & LEAF7_1_EAX_BF16) != 0;
+}
+
 #elif defined(__aarch64__)
 
-enum { HWCAP_SDOT = 1 << 20 }; /* HWCAP_ASIMDDP of Linux */
+enum {
+    HWCAP_SDOT = 1 << 20,  /* HWCAP_ASIMDDP of Linux */
+    HWCAP2_BFDOT = 1 << 14 /* HWCAP2_BF16 */
+};
 
 bool td__cpu_has_neondot(void)
 {
     return (getauxval(AT_HWCAP) & HWCAP_SDOT) != 0;
+}
+
+bool td__cpu_has_neonbf16(void)
+{
+    return td__cpu_has_neondot() && (getauxval(AT_HWCAP2) & HWCAP2_BFDOT) != 0;
 }
 
 #endif

@@ -10,8 +10,10 @@
 bool td__cpu_has_avx2(void);   /* AVX2 and FMA */
 bool td__cpu_has_avx512(void); /* F, DQ, BW, VL, and FMA */
 bool td__cpu_has_avx512vnni(void); /* and VNNI */
+bool td__cpu_has_avx512bf16(void); /* and BF16 */
 #elif defined(__aarch64__)
-bool td__cpu_has_neondot(void); /* SDOT of ARMv8.2 */
+bool td__cpu_has_neondot(void);  /* SDOT of ARMv8.2 */
+bool td__cpu_has_neonbf16(void); /* and BFDOT of ARMv8.6 */
 #endif
 
 #endif

@@ -5,7 +5,8 @@
  *
  * Arithmetic. Every score is one chain of fused multiply-adds over k = 0 .. dim - 1, starting from
  * `start`: s = start; s = fma(q[k], c[k], s). No set splits or reorders the chain, so all sets give the
- * same bits, and a positive's own score equals the one found for it in a tile. */
+ * same bits, and a positive's own score equals the one found for it in a tile. Training in bfloat16, if
+ * asked for, has chains of its own (softmax_bf16.h). */
 #ifndef TD_KERNEL_KERNEL_H
 #define TD_KERNEL_KERNEL_H
 
@@ -20,6 +21,7 @@ enum {
 };
 
 struct td__softmax_kernels; /* softmax_tiles.h */
+struct td__bf16_kernels;    /* softmax_bf16.h */
 struct td__quant_kernels;   /* quant.h */
 struct td__int8_kernels;    /* int8.h */
 struct td__gemm_kernels;    /* gemm_tiles.h */
@@ -73,6 +75,7 @@ typedef struct td__kernels {
                      uint64_t masks[2]);
 
     const struct td__softmax_kernels *softmax; /* the loops of the training engine */
+    const struct td__bf16_kernels *bf16;       /* the same in bfloat16 */
     const struct td__quant_kernels *quant;     /* compressed vectors */
     const struct td__int8_kernels *int8;       /* the filter in front of exact scores */
     const struct td__gemm_kernels *gemm;       /* dense layers */
@@ -94,9 +97,11 @@ extern const td__kernels td__kernels_ref;
 extern const td__kernels td__kernels_avx2;
 extern const td__kernels td__kernels_avx512;
 extern const td__kernels td__kernels_avx512vnni;
+extern const td__kernels td__kernels_avx512bf16;
 #elif defined(__aarch64__)
 extern const td__kernels td__kernels_neon;
 extern const td__kernels td__kernels_neondot;
+extern const td__kernels td__kernels_neonbf16;
 #endif
 
 #endif

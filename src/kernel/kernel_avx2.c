@@ -10,6 +10,7 @@
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
 #include "kernel/score_eight_x86.h"
+#include "kernel/softmax_bf16.h"
 #include "kernel/softmax_tiles.h"
 
 #if defined(__x86_64__)
@@ -290,6 +291,7 @@ const td__kernels td__kernels_avx2 = {
     .scan_panel = scan_panel,
     .scan_two = scan_two,
     .softmax = &td__softmax_avx2,
+    .bf16 = &td__bf16_avx2,
     .quant = &td__quant_avx2,
     .int8 = &td__int8_avx2,
     .gemm = &td__gemm_avx2,

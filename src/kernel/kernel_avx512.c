@@ -8,6 +8,7 @@
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
 #include "kernel/score_eight_x86.h"
+#include "kernel/softmax_bf16.h"
 #include "kernel/softmax_tiles.h"
 
 #if defined(__x86_64__)
@@ -179,18 +180,28 @@ static void above(const float *scores, uint32_t row_count, const float *threshol
     }
 }
 
-/* What both sets share. They differ in the products of integers only. */
+/* What the sets share. They differ in products of integers and of bfloat16 only. */
 #define SHARED_KERNELS                                                                             \
     .dot = dot, .axpy = axpy, .score_panel = score_panel, .score_rows = score_rows,                \
     .above = above, .scan_panel = scan_panel, .softmax = &td__softmax_avx512,                      \
     .quant = &td__quant_avx512, .gemm = &td__gemm_avx512
 
-const td__kernels td__kernels_avx512 = {
-    .name = "avx512", .available = td__cpu_has_avx512, .int8 = &td__int8_avx512, SHARED_KERNELS};
+const td__kernels td__kernels_avx512 = {.name = "avx512",
+                                        .available = td__cpu_has_avx512,
+                                        .int8 = &td__int8_avx512,
+                                        .bf16 = &td__bf16_avx2,
+                                        SHARED_KERNELS};
 
 const td__kernels td__kernels_avx512vnni = {.name = "avx512vnni",
                                             .available = td__cpu_has_avx512vnni,
                                             .int8 = &td__int8_avx512vnni,
+                                            .bf16 = &td__bf16_avx2,
+                                            SHARED_KERNELS};
+
+const td__kernels td__kernels_avx512bf16 = {.name = "avx512bf16",
+                                            .available = td__cpu_has_avx512bf16,
+                                            .int8 = &td__int8_avx512vnni,
+                                            .bf16 = &td__bf16_avx512bf16,
                                             SHARED_KERNELS};
 
 #endif

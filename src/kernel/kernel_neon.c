@@ -7,6 +7,7 @@
 #include "kernel/gemm_tiles.h"
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
+#include "kernel/softmax_bf16.h"
 #include "kernel/softmax_tiles.h"
 
 #if defined(__aarch64__)
@@ -134,18 +135,28 @@ static void scan_panel(const td__scan_panel *panel, const float *rows, uint32_t 
     above(out, row_count, thresholds, masks);
 }
 
-/* What both sets share. They differ in the products of integers only: ARMv8.2 has them. */
+/* What the sets share. They differ in products of integers, which ARMv8.2 has, and of bfloat16. */
 #define SHARED_KERNELS                                                                             \
     .dot = dot, .axpy = axpy, .score_panel = score_panel, .score_rows = score_rows,                \
     .above = above, .scan_panel = scan_panel, .softmax = &td__softmax_neon,                        \
     .quant = &td__quant_neon, .gemm = &td__gemm_neon
 
-const td__kernels td__kernels_neon = {
-    .name = "neon", .available = available, .int8 = &td__int8_neon, SHARED_KERNELS};
+const td__kernels td__kernels_neon = {.name = "neon",
+                                      .available = available,
+                                      .int8 = &td__int8_neon,
+                                      .bf16 = &td__bf16_neon,
+                                      SHARED_KERNELS};
 
 const td__kernels td__kernels_neondot = {.name = "neondot",
                                          .available = td__cpu_has_neondot,
                                          .int8 = &td__int8_neondot,
+                                         .bf16 = &td__bf16_neon,
                                          SHARED_KERNELS};
+
+const td__kernels td__kernels_neonbf16 = {.name = "neonbf16",
+                                          .available = td__cpu_has_neonbf16,
+                                          .int8 = &td__int8_neondot,
+                                          .bf16 = &td__bf16_neonbf16,
+                                          SHARED_KERNELS};
 
 #endif

@@ -10,6 +10,7 @@
 #include "kernel/gemm_tiles.h"
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
+#include "kernel/softmax_bf16.h"
 #include "kernel/softmax_tiles.h"
 
 #include "base/poison.h"
@@ -87,6 +88,7 @@ const td__kernels td__kernels_ref = {
     .above = above,
     .scan_panel = scan_panel,
     .softmax = &td__softmax_ref,
+    .bf16 = &td__bf16_ref,
     .quant = &td__quant_ref,
     .int8 = &td__int8_ref,
     .gemm = &td__gemm_ref,

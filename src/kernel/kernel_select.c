@@ -19,9 +19,11 @@ static const td__kernels *const sets[] = {
     &td__kernels_avx2,
     &td__kernels_avx512,
     &td__kernels_avx512vnni,
+    &td__kernels_avx512bf16,
 #elif defined(__aarch64__)
     &td__kernels_neon,
     &td__kernels_neondot,
+    &td__kernels_neonbf16,
 #endif
 };
 

@@ -1,11 +1,18 @@
-/* softmax_tiles_body.h -- the loops of the softmax over registers; included once by each set's file.
+/* softmax_tiles_body.h -- the loops of the softmax over registers, for both precisions; included through
+ * softmax_f32_body.h or softmax_bf16_body.h, once by each set's file.
  *
- * Serves: softmax.c. The file that includes it defines
+ * Serves: softmax.c. A set's file defines
  *     vec, LANES            a register, and its floats (4, 8 or 16)
  *     SCORE_ROWS            rows of a score block, of 3 registers a row: 4 or 8
  *     GROUP, GROUP_TAIL     rows of a gradient block, of 2 registers a row; GROUP divides TD__PANEL,
  *                           GROUP_TAIL divides what a multiple of 8 leaves over
  *     load store all zero add sub fma larger smaller scale
+ * and the precision what the factors of the products are:
+ *     tile_type             the arguments of score
+ *     term, TERM            an element of the factors: a float, or a pair of smaller numbers; its numbers
+ *     terms, HALVES         a register of them; how many times it is taken up until all its numbers are
+ *                           multiplied: 1, or 2 for pairs of which each half is multiplied on its own
+ *     load_terms(at, half) all_terms(term, half) add_products(a, b, sum)
  * The results of a block live in registers: 12 of AVX2's 16, 24 of AVX-512's and NEON's 32, enough
  * to hide the latency of a fused multiply-add, with few enough loads for each. All loops over a block
  * have constant length and vanish. */
@@ -24,6 +31,7 @@ enum {
     SCORE_WIDTH = 3,
     PARTS = TD__SLICE / LANES, /* registers that hold the partial sums of a row */
     SLICES = TD__PANEL / (SCORE_WIDTH * LANES),
+    STEPS = TD__PANEL / TERM, /* of a panel's columns */
     GROUP_WIDTH = 2
 };
 
@@ -56,45 +64,43 @@ BLOCK void weigh_row(float *weights, float *sums, uint32_t column, const vec y[S
     for (uint32_t p = 0; p < PARTS; p++) store(sums + p * LANES, sum[p]);
 }
 
-BLOCK void score_block(const td__softmax_tile *tile, uint32_t row, uint32_t column)
+/* y += the products of a block of rows and columns. */
+BLOCK void multiply_block(const tile_type *tile, uint32_t row, uint32_t column,
+                          vec y[SCORE_ROWS][SCORE_WIDTH])
+{
+    uint32_t steps = tile->dim / TERM;
+    const term *rows = tile->rows + (size_t)row * steps, *panel = tile->panel + column;
+    for (uint32_t k = 0; k < steps; k++, panel += TD__PANEL) {
+        UNROLL for (uint32_t half = HALVES; half-- > 0;) {
+            terms columns[SCORE_WIDTH];
+            for (uint32_t w = 0; w < SCORE_WIDTH; w++) columns[w] = load_terms(panel + w * LANES, half);
+            for (uint32_t i = 0; i < SCORE_ROWS; i++) {
+                terms factor = all_terms(rows[(size_t)i * steps + k], half);
+                for (uint32_t w = 0; w < SCORE_WIDTH; w++) {
+                    y[i][w] = add_products(factor, columns[w], y[i][w]);
+                }
+            }
+        }
+    }
+}
+
+BLOCK void score_block(const tile_type *tile, uint32_t row, uint32_t column)
 {
     vec y[SCORE_ROWS][SCORE_WIDTH];
-    uint32_t dim = tile->dim;
-    const float *rows = tile->rows + (size_t)row * dim;
-    const float *panel = tile->panel + column;
     for (uint32_t i = 0; i < SCORE_ROWS; i++) {
         vec anchor = all(tile->anchor[row + i]);
         for (uint32_t w = 0; w < SCORE_WIDTH; w++) {
             y[i][w] = sub(load(tile->bias + column + w * LANES), anchor);
         }
     }
-    for (uint32_t k = 0; k < dim; k++, panel += TD__PANEL) {
-        vec columns[SCORE_WIDTH];
-        for (uint32_t w = 0; w < SCORE_WIDTH; w++) columns[w] = load(panel + w * LANES);
-        for (uint32_t i = 0; i < SCORE_ROWS; i++) {
-            vec factor = all(rows[(size_t)i * dim + k]);
-            for (uint32_t w = 0; w < SCORE_WIDTH; w++) y[i][w] = fma(factor, columns[w], y[i][w]);
-        }
-    }
+    multiply_block(tile, row, column, y);
     UNROLL for (uint32_t i = 0; i < SCORE_ROWS; i++) {
         weigh_row(tile->weights + (size_t)(row + i) * TD__PANEL,
                   tile->sums + (size_t)(row + i) * TD__SLICE, column, y[i]);
     }
 }
 
-static void weigh(float *scores, float anchor, float *sums)
-{
-    UNROLL for (uint32_t slice = 0; slice < SLICES; slice++) {
-        uint32_t column = slice * SCORE_WIDTH * LANES;
-        vec y[SCORE_WIDTH];
-        for (uint32_t w = 0; w < SCORE_WIDTH; w++) {
-            y[w] = sub(load(scores + column + w * LANES), all(anchor));
-        }
-        weigh_row(scores, sums, column, y);
-    }
-}
-
-static void score(const td__softmax_tile *tile)
+static void score(const tile_type *tile)
 {
     for (uint32_t row = 0; row < tile->height; row += SCORE_ROWS) {
         UNROLL for (uint32_t slice = 0; slice < SLICES; slice++) {
@@ -111,13 +117,13 @@ BLOCK size_t place(uint32_t w, size_t slice)
 
 /* One factor of a product: element (i, t) is at[i * row + t * step]. */
 typedef struct factor {
-    const float *at;
+    const term *at;
     size_t row, step;
 } factor;
 
-/* Sliced vectors: vector t begins at[t * TD__SLICE], its next slice `slice` floats behind. */
+/* Sliced vectors: vector t begins at[t * TD__SLICE], its next slice `slice` elements behind. */
 typedef struct sliced {
-    const float *at;
+    const term *at;
     size_t slice;
 } sliced;
 
@@ -132,11 +138,17 @@ BLOCK void product_block(uint32_t height, uint32_t width, factor a, uint32_t ste
         }
     }
     for (uint32_t t = 0; t < steps; t++, b.at += TD__SLICE, a.at += a.step) {
-        vec terms[GROUP_WIDTH];
-        for (uint32_t w = 0; w < width; w++) terms[w] = load(b.at + place(w, b.slice));
-        for (uint32_t i = 0; i < height; i++) {
-            vec weight = all(a.at[i * a.row]);
-            for (uint32_t w = 0; w < width; w++) sum[i][w] = fma(weight, terms[w], sum[i][w]);
+        UNROLL for (uint32_t half = HALVES; half-- > 0;) {
+            terms vectors[GROUP_WIDTH];
+            for (uint32_t w = 0; w < width; w++) {
+                vectors[w] = load_terms(b.at + place(w, b.slice), half);
+            }
+            for (uint32_t i = 0; i < height; i++) {
+                terms weight = all_terms(a.at[i * a.row], half);
+                for (uint32_t w = 0; w < width; w++) {
+                    sum[i][w] = add_products(weight, vectors[w], sum[i][w]);
+                }
+            }
         }
     }
     for (uint32_t i = 0; i < height; i++) {
@@ -147,24 +159,25 @@ BLOCK void product_block(uint32_t height, uint32_t width, factor a, uint32_t ste
 }
 
 /* `width` registers of the gradients of all rows of the strip, from dimension k on. */
-BLOCK void rows_slice(uint32_t width, const float *weights, uint32_t height, const float *columns,
+BLOCK void rows_slice(uint32_t width, const term *weights, uint32_t height, const term *columns,
                       uint32_t k, float *d_rows)
 {
-    sliced b = {.at = columns + place(k / LANES, TD__PANEL * TD__SLICE), .slice = TD__PANEL * TD__SLICE};
-    factor a = {.at = weights, .row = TD__PANEL, .step = 1};
+    const size_t slice = STEPS * TD__SLICE;
+    sliced b = {.at = columns + place(k / LANES, slice), .slice = slice};
+    factor a = {.at = weights, .row = STEPS, .step = 1};
     size_t out_slice = (size_t)height * TD__SLICE;
     float *out = d_rows + place(k / LANES, out_slice);
     uint32_t r = 0;
-    for (; r + GROUP <= height; r += GROUP, a.at += GROUP * TD__PANEL, out += GROUP * TD__SLICE) {
-        product_block(GROUP, width, a, TD__PANEL, b, false, out, out_slice);
+    for (; r + GROUP <= height; r += GROUP, a.at += GROUP * STEPS, out += GROUP * TD__SLICE) {
+        product_block(GROUP, width, a, STEPS, b, false, out, out_slice);
     }
-    for (; r < height; r += GROUP_TAIL, a.at += GROUP_TAIL * TD__PANEL, out += GROUP_TAIL * TD__SLICE) {
-        product_block(GROUP_TAIL, width, a, TD__PANEL, b, false, out, out_slice);
+    for (; r < height; r += GROUP_TAIL, a.at += GROUP_TAIL * STEPS, out += GROUP_TAIL * TD__SLICE) {
+        product_block(GROUP_TAIL, width, a, STEPS, b, false, out, out_slice);
     }
 }
 
 /* Slices of the dimensions are the outer loop: then a slice of the columns stays in the nearest cache. */
-static void rows_gradient(const float *weights, uint32_t height, const float *columns, uint32_t dim,
+static void rows_gradient(const term *weights, uint32_t height, const term *columns, uint32_t dim,
                           float *d_rows)
 {
     uint32_t k = 0;
@@ -175,19 +188,20 @@ static void rows_gradient(const float *weights, uint32_t height, const float *co
 }
 
 /* The same for the columns. */
-BLOCK void columns_slice(uint32_t width, const float *weights, uint32_t height, const float *rows,
+BLOCK void columns_slice(uint32_t width, const term *weights, uint32_t height, const term *rows,
                          uint32_t k, bool first, float *d_columns)
 {
-    size_t slice = (size_t)height * TD__SLICE;
+    uint32_t steps = height / TERM;
+    size_t slice = (size_t)steps * TD__SLICE;
     sliced b = {.at = rows + place(k / LANES, slice), .slice = slice};
     float *out = d_columns + place(k / LANES, TD__PANEL * TD__SLICE);
     for (uint32_t j = 0; j < TD__PANEL; j += GROUP) {
         factor a = {.at = weights + j, .row = 1, .step = TD__PANEL};
-        product_block(GROUP, width, a, height, b, first, out + j * TD__SLICE, TD__PANEL * TD__SLICE);
+        product_block(GROUP, width, a, steps, b, first, out + j * TD__SLICE, TD__PANEL * TD__SLICE);
     }
 }
 
-static void columns_gradient(const float *weights, uint32_t height, const float *rows, uint32_t dim,
+static void columns_gradient(const term *weights, uint32_t height, const term *rows, uint32_t dim,
                              bool first, float *d_columns)
 {
     uint32_t k = 0;
