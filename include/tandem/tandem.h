@@ -193,6 +193,8 @@ TD_API void td_context_free(td_context *context);
 /* What was chosen: the number of threads (the caller counts), the name of the kernel set. */
 TD_API uint32_t td_context_threads(const td_context *context);
 TD_API const char *td_context_kernel(const td_context *context); /* "ref", "avx2", ... */
+/* Does the kernel set multiply bfloat16 by instructions of its own (TD_PRECISION_BFLOAT16)? */
+TD_API bool td_context_bfloat16(const td_context *context);
 
 /* Kernel sets, best last. `name` receives the name of set `index` (borrowed, static). Returns false
  * past the end. `available` says whether this machine (processor and operating system) can run it. */
@@ -567,6 +569,19 @@ typedef enum td_reduction {
     TD_REDUCTION_NONE  /* per row; the scalar loss and all gradients are those of the sum */
 } td_reduction;
 
+/* What the factors of scores and gradients are rounded to. Sums, exponentials and losses are float32 or
+ * more in both, and so are weights and optimizer.
+ * BFLOAT16 keeps 8 of the 24 bits of a number's mantissa, and its range: what is rounded is the nearest, of
+ * two the even one; beyond 3.39e38 infinite, which ends as a score that is not finite; below 2^-126 zero.
+ * Positives' own part of a gradient is not rounded. Errors of gradients: 1e-3 of their length where
+ * scores / temperature stay below 5 or so, growing with them (docs/speed.md).
+ * It is for processors that multiply pairs of it (td_context_bfloat16): two numbers at once. Elsewhere it
+ * works, to about the same bits, and saves no time. */
+typedef enum td_precision {
+    TD_PRECISION_FLOAT32,
+    TD_PRECISION_BFLOAT16
+} td_precision;
+
 /* In-batch softmax retrieval, as TFRS tasks.Retrieval. Scores pass through these steps, in order:
  *   1 scores            S[b][c] = max over h of <query[b][h], candidate[c]>
  *   2 labels            row b's positive is candidate b (or `positive[b]`)
@@ -589,6 +604,7 @@ typedef struct td_retrieval_options {
     float label_smoothing;       /* [0, 1]: positive 1 - e + e/n, others e/n, over the n that stay */
     bool symmetric;              /* candidates against queries too; for one head, without score_mask */
     td_reduction reduction;
+    td_precision precision;      /* of the products; td_retrieval_scores is always in float32 */
 } td_retrieval_options;
 
 TD_API const td_option_table *td_retrieval_option_table(void);

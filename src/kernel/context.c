@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/pool.h"
 #include "kernel/kernel.h"
+#include "kernel/softmax_bf16.h"
 
 #include "base/poison.h"
 
@@ -64,4 +65,9 @@ uint32_t td_context_threads(const td_context *context)
 const char *td_context_kernel(const td_context *context)
 {
     return context->kernels->name;
+}
+
+bool td_context_bfloat16(const td_context *context)
+{
+    return context->kernels->bf16->native;
 }

@@ -18,6 +18,7 @@
  *      (softmax_kept.c, softmax_hard.c): one more pass over the strip, in which a row lies in the
  *      nearest cache.
  *   3. reduce: the partial gradients of the columns are added in the order of the groups.
+ * In bfloat16 the products of 1 and 2 are of rounded numbers (softmax_pairs.c); all else is the same.
  * Keeping the strip makes 3 products of U x K x d; scoring again for the second gradient, as is usual
  * where memory is far, would be a fourth (docs/speed.md).
  *
@@ -34,6 +35,7 @@
 
 #include "base/memory.h"
 #include "base/pool.h"
+#include "kernel/softmax_pairs.h"
 #include "kernel/softmax_strip.h"
 
 #include "base/poison.h"
@@ -105,7 +107,9 @@ static void pack_block(void *state, uint64_t block, uint32_t worker)
     for (uint32_t k = first; k < end && k < first + PACK_COLUMNS; k++) {
         bool real = k < side->count; /* the last panel is filled up with zeros that weigh nothing */
         pack_bias(c, k, real);
-        pack_column(c, k, real ? td__vector_of(side, k, dim) : NULL, real ? dim : 0);
+        const float *vector = real ? td__vector_of(side, k, dim) : NULL;
+        if (td__in_pairs(c->softmax)) td__pairs_pack_column(c, k, vector, real ? dim : 0);
+        else pack_column(c, k, vector, real ? dim : 0);
     }
 }
 
@@ -212,7 +216,8 @@ uint64_t td__softmax_bytes(const td__softmax_shape *shape, uint32_t threads)
 {
     uint32_t stride = td__round_up(shape->dim, TD__SLICE);
     uint64_t panels = td__panel_count(shape->columns), columns = panels * TD__PANEL;
-    uint64_t floats = columns * stride * (2 + TD__REDUCTION_GROUPS) + 4 * columns
+    uint32_t copies = shape->precision == TD_PRECISION_BFLOAT16 ? 1 : 2;
+    uint64_t floats = columns * stride * (copies + TD__REDUCTION_GROUPS) + 4 * columns
                       + 3 * (uint64_t)shape->entries + (uint64_t)threads * td__strip_floats(shape);
     return floats * sizeof(float);
 }
@@ -227,8 +232,13 @@ td_status td__softmax_create(td__softmax **out, td_context *context, const td__s
     TD_TRY(td__alloc_zero(&softmax, context, 1, sizeof *softmax, err));
     *softmax = (td__softmax){.context = context, .shape = *shape, .stride = stride};
     softmax->scratch_floats = td__strip_floats(shape);
-    TD_TRY(td__alloc(&softmax->columns, context, matrix, sizeof(float), err));
-    TD_TRY(td__alloc(&softmax->panels, context, matrix, sizeof(float), err));
+    if (td__in_pairs(softmax)) {
+        TD_TRY(td__alloc(&softmax->pair_columns, context, matrix / 2, sizeof(td__pair), err));
+        TD_TRY(td__alloc(&softmax->pair_panels, context, matrix / 2, sizeof(td__pair), err));
+    } else {
+        TD_TRY(td__alloc(&softmax->columns, context, matrix, sizeof(float), err));
+        TD_TRY(td__alloc(&softmax->panels, context, matrix, sizeof(float), err));
+    }
     TD_TRY(td__alloc(&softmax->bias, context, panels * TD__PANEL, sizeof(float), err));
     TD_TRY(td__alloc(&softmax->own_bias, context, panels * TD__PANEL, sizeof(float), err));
     TD_TRY(td__alloc(&softmax->count, context, panels * TD__PANEL, sizeof(float), err));
@@ -257,6 +267,8 @@ void td__softmax_free(td__softmax *softmax)
     if (softmax == NULL) return;
     td__free(softmax->context, softmax->columns);
     td__free(softmax->context, softmax->panels);
+    td__free(softmax->context, softmax->pair_columns);
+    td__free(softmax->context, softmax->pair_panels);
     td__free(softmax->context, softmax->bias);
     td__free(softmax->context, softmax->own_bias);
     td__free(softmax->context, softmax->count);

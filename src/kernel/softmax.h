@@ -36,9 +36,15 @@
  * Label smoothing e. With N what stays of the columns, copy by copy, and S their scores,
  *     loss = weight * (p ln Z - (1 - e) a - e (sum of S) / N).
  *
+ * Precision. With TD_PRECISION_BFLOAT16 rows, columns and the weights of the negatives are rounded to
+ * bfloat16 where they are multiplied (softmax_pairs.c); sums, exponentials, Z and losses are as ever. Loss
+ * and gradients are those of the rounded vectors, and the loss of a row is off by what their scores are:
+ * some 2^-9 of a score. Not for logits that are to be told apart by less.
+ *
  * How it works: docs/speed.md, softmax.c. The cost is 3 products of U x K x d and one exp a score; with
  * heads 3 of H x U x K x d; smoothing, heads and hard negatives pass over the scores once more.
- * Same bits for any number of threads, and for all kernel sets. */
+ * Same bits for any number of threads, and for all kernel sets; in bfloat16 for all but those with an
+ * instruction of their own for it (softmax_bf16.h). */
 #ifndef TD_KERNEL_SOFTMAX_H
 #define TD_KERNEL_SOFTMAX_H
 
@@ -54,6 +60,7 @@ typedef struct td__softmax_shape {
     uint32_t rows, columns, entries, dim;
     uint32_t heads;          /* 0 means 1 */
     uint32_t hard_negatives; /* 0: all negatives stay */
+    td_precision precision;  /* of the factors of the three products */
 } td__softmax_shape;
 
 /* Vectors as they lie in memory: vector i is data[i], or data[index[i]] of a table; with heads a row is
@@ -110,7 +117,7 @@ void td__softmax_free(td__softmax *softmax);
 TD_MUST_CHECK td_status td__softmax_reserve_row_losses(td__softmax *softmax, td_error *err);
 
 /* Bytes of workspace, up to a few kilobytes: 40 K d for columns, panels and partial gradients,
- * 512 K T for the strips of T threads, 12 for each entry; with several heads 64 K T more, with hard
+ * 512 K T for the strips of T threads, 12 for each entry; in bfloat16 36 K d in place of 40 K d; with several heads 64 K T more, with hard
  * negatives some 28 for each of them and thread. There is no U x K term. */
 uint64_t td__softmax_bytes(const td__softmax_shape *shape, uint32_t threads);
 

@@ -15,20 +15,6 @@
 
 #include "base/poison.h"
 
-static void keep_scores(const td__softmax_call *c, td__strip *s)
-{
-    const td__softmax *softmax = c->softmax;
-    for (uint32_t p = 0; p < c->panels; p++) {
-        const float *panel = softmax->panels + (size_t)p * TD__PANEL * softmax->stride;
-        c->kernels->score_panel(s->rows, s->height, panel, softmax->stride,
-                                softmax->bias + (size_t)p * TD__PANEL, s->weights + p * s->step);
-    }
-}
-
-static uint8_t *winners_of(const td__softmax_call *c, const td__strip *s, uint32_t i, uint32_t panel)
-{
-    return s->winner + ((size_t)i * c->panels + panel) * TD__PANEL;
-}
 
 /* Of equal heads the first wins. scores [heads, TD__PANEL] */
 static void fold_tile(float *restrict scores, uint32_t heads, uint8_t *restrict winner)
@@ -48,7 +34,7 @@ static void fold_tile(float *restrict scores, uint32_t heads, uint8_t *restrict 
 static void fold(const td__softmax_call *c, const td__strip *s, uint32_t i)
 {
     for (uint32_t p = 0; p < c->panels; p++) {
-        fold_tile(td__weights_of(s, i, p), s->heads, winners_of(c, s, i, p));
+        fold_tile(td__weights_of(s, i, p), s->heads, td__winner_of(c, s, i, p * TD__PANEL));
     }
 }
 
@@ -64,7 +50,7 @@ static void spread_tile(float *restrict weights, uint32_t heads, const uint8_t *
 static void spread(const td__softmax_call *c, const td__strip *s, uint32_t i)
 {
     for (uint32_t p = 0; p < c->panels; p++) {
-        spread_tile(td__weights_of(s, i, p), s->heads, winners_of(c, s, i, p));
+        spread_tile(td__weights_of(s, i, p), s->heads, td__winner_of(c, s, i, p * TD__PANEL));
     }
 }
 
@@ -200,7 +186,7 @@ static void weigh_softmax_row(const td__softmax_call *c, td__strip *s, uint32_t 
 
 void td__strip_weigh_kept(const td__softmax_call *c, td__strip *s, td__group_sum *group)
 {
-    keep_scores(c, s);
+    for (uint32_t p = 0; p < c->panels; p++) td__strip_keep(c, s, p, s->weights + p * s->step);
     for (uint32_t i = 0; i < s->count; i++) {
         if (s->heads > 1) fold(c, s, i);
         if (c->batch->row_loss != NULL) lose_row(c, s, i, group);

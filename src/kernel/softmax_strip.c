@@ -3,6 +3,8 @@
  * Serves: softmax.c. In: packed columns. Out: gradients of the rows, and a part of those of the columns. */
 #include "kernel/softmax_strip.h"
 
+#include "kernel/softmax_pairs.h"
+
 #include "base/poison.h"
 
 /* Sums up to here leave gradients far from overflow; a row's sum is 1 at least. */
@@ -49,11 +51,22 @@ size_t td__strip_floats(const td__softmax_shape *shape)
     uint64_t panels = td__panel_count(shape->columns);
     size_t floats = TD__STRIP_MAX * (3 * stride + TD__PANEL + TD__SLICE + 2)
                     + panels * step_of(TD__STRIP_MAX);
+    if (shape->precision == TD_PRECISION_BFLOAT16) floats += TD__STRIP_MAX * stride;
     if (!keeps(shape)) return floats;
     floats += winner_floats(shape, panels) + key_floats(shape);
     if (shape->hard_negatives == 0) return floats;
     uint64_t best = (uint64_t)td__panel_count(hard_of(shape) + 1) * TD__PANEL;
     return floats + floats_of(best * sizeof(td_hit)) + best;
+}
+
+/* Raw scores are done with when weights are rounded. */
+static float *lay_out_pairs(td__strip *s, float *at, size_t pairs)
+{
+    s->pair_rows = (td__pair *)(void *)at;
+    s->pair_scaled = s->pair_rows + pairs;
+    s->along = (td__pair *)(void *)s->tile;
+    s->across = s->along + TD__STRIP_MAX * (TD__PANEL / 2);
+    return at + 2 * pairs;
 }
 
 td__strip td__strip_of(const td__softmax *softmax, uint32_t worker)
@@ -72,6 +85,7 @@ td__strip td__strip_of(const td__softmax *softmax, uint32_t worker)
     s.alpha = s.anchor + TD__STRIP_MAX;
     s.weights = s.alpha + TD__STRIP_MAX;
     at = s.weights + panels * step_of(TD__STRIP_MAX);
+    if (td__in_pairs(softmax)) at = lay_out_pairs(&s, at, matrix / 2);
     s.winner = (uint8_t *)at;
     at += winner_floats(shape, panels);
     s.keys = (uint64_t *)(void *)at;
@@ -96,6 +110,7 @@ static void load_rows(const td__softmax_call *c, td__strip *s)
             for (uint32_t k = 0; k < dim; k++) to[k] = factor * row[k];
         }
     }
+    if (td__in_pairs(c->softmax)) td__pairs_load_rows(c, s);
 }
 
 static float dot(td__sliced a, td__sliced b, uint32_t stride)
@@ -107,18 +122,35 @@ static float dot(td__sliced a, td__sliced b, uint32_t stride)
     return td__sum_lanes(sums);
 }
 
+/* <score row r, column> */
+static float product_of(const td__softmax_call *c, const td__strip *s, uint32_t r, uint32_t column)
+{
+    uint32_t stride = c->softmax->stride;
+    if (td__in_pairs(c->softmax)) return td__pairs_dot(c, s, r, column);
+    return dot(td__plain_vector(s->rows, r, stride),
+               td__column_vector(c->softmax->columns, column, stride), stride);
+}
+
 float td__strip_score(const td__softmax_call *c, const td__strip *s, uint32_t i, uint32_t column)
 {
-    td__softmax *softmax = c->softmax;
-    uint32_t stride = softmax->stride;
-    const float *bias = c->batch->own_bias != NULL ? softmax->own_bias : softmax->bias;
-    td__sliced vector = td__column_vector(softmax->columns, column, stride);
-    float best = dot(td__plain_vector(s->rows, (size_t)i * s->heads, stride), vector, stride);
+    const float *bias = c->batch->own_bias != NULL ? c->softmax->own_bias : c->softmax->bias;
+    float best = product_of(c, s, i * s->heads, column);
     for (uint32_t h = 1; h < s->heads; h++) {
-        float other = dot(td__plain_vector(s->rows, (size_t)i * s->heads + h, stride), vector, stride);
+        float other = product_of(c, s, i * s->heads + h, column);
         if (other > best) best = other;
     }
     return bias[column] + best;
+}
+
+void td__strip_keep(const td__softmax_call *c, const td__strip *s, uint32_t p, float *out)
+{
+    const td__softmax *softmax = c->softmax;
+    if (td__in_pairs(softmax)) {
+        td__pairs_keep(c, s, p, out);
+        return;
+    }
+    c->kernels->score_panel(s->rows, s->height, softmax->panels + (size_t)p * TD__PANEL * softmax->stride,
+                            softmax->stride, softmax->bias + (size_t)p * TD__PANEL, out);
 }
 
 static void anchor_at_positives(const td__softmax_call *c, td__strip *s)
@@ -134,12 +166,9 @@ static void anchor_at_positives(const td__softmax_call *c, td__strip *s)
 
 static void anchor_at_maxima(const td__softmax_call *c, td__strip *s)
 {
-    const td__softmax *softmax = c->softmax;
     for (uint32_t i = 0; i < s->height; i++) s->anchor[i] = TD__PADDING_BIAS;
     for (uint32_t p = 0; p < c->panels; p++) {
-        const float *panel = softmax->panels + (size_t)p * TD__PANEL * softmax->stride;
-        c->kernels->score_panel(s->rows, s->height, panel, softmax->stride,
-                                softmax->bias + (size_t)p * TD__PANEL, s->tile);
+        td__strip_keep(c, s, p, s->tile);
         for (uint32_t i = 0; i < s->height; i++) {
             const float *scores = s->tile + (size_t)i * TD__PANEL;
             for (uint32_t j = 0; j < TD__PANEL; j++) {
@@ -150,19 +179,24 @@ static void anchor_at_maxima(const td__softmax_call *c, td__strip *s)
     }
 }
 
-static void score_strip(const td__softmax_call *c, td__strip *s)
+static void score_panel(const td__softmax_call *c, td__strip *s, uint32_t p)
 {
     const td__softmax *softmax = c->softmax;
     td__softmax_tile tile = {
         .height = s->height, .dim = softmax->stride, .rows = s->rows, .anchor = s->anchor,
-        .sums = s->sums,
+        .panel = softmax->panels + (size_t)p * TD__PANEL * softmax->stride,
+        .bias = softmax->bias + (size_t)p * TD__PANEL,
+        .weights = s->weights + p * s->step, .sums = s->sums,
     };
+    c->kernels->softmax->score(&tile);
+}
+
+static void score_strip(const td__softmax_call *c, td__strip *s)
+{
     memset(s->sums, 0, (size_t)s->height * TD__SLICE * sizeof *s->sums);
     for (uint32_t p = 0; p < c->panels; p++) {
-        tile.panel = softmax->panels + (size_t)p * TD__PANEL * softmax->stride;
-        tile.bias = softmax->bias + (size_t)p * TD__PANEL;
-        tile.weights = s->weights + p * s->step;
-        c->kernels->softmax->score(&tile);
+        if (td__in_pairs(c->softmax)) td__pairs_score(c, s, p);
+        else score_panel(c, s, p);
     }
 }
 
@@ -213,7 +247,6 @@ static void gradients(const td__softmax_call *c, td__strip *s, float *partial, b
     const td__softmax *softmax = c->softmax;
     const td__softmax_kernels *kernels = c->kernels->softmax;
     uint32_t stride = softmax->stride;
-    memset(s->d_rows, 0, (size_t)s->height * stride * sizeof *s->d_rows);
     for (uint32_t p = 0; p < c->panels; p++) {
         const float *weights = s->weights + p * s->step;
         size_t panel = (size_t)p * TD__PANEL * stride;
@@ -250,6 +283,8 @@ void td__strip_run(const td__softmax_call *c, td__strip *s, uint32_t group, bool
     if (s->kept) td__strip_weigh_kept(c, s, sum);
     else weigh_at_once(c, s, sum);
     scale_rows(c, s);
-    gradients(c, s, partial, first);
+    memset(s->d_rows, 0, (size_t)s->height * softmax->stride * sizeof *s->d_rows);
+    if (td__in_pairs(softmax)) td__pairs_gradients(c, s, partial, first);
+    else gradients(c, s, partial, first);
     for (uint32_t r = 0; r < s->count * s->heads; r++) sum->d_temperature -= finish_row(c, s, r);
 }

@@ -2,7 +2,7 @@
  *
  * Serves: softmax.c (the whole), softmax_strip.c (a strip from scores to gradients), softmax_weigh.c (its
  * sums and losses), softmax_kept.c (scores that are looked at before they are weighed), softmax_hard.c
- * (hard negatives).
+ * (hard negatives), softmax_pairs.c (bfloat16).
  *
  * A row with H heads is H score rows of its strip, one below the other. */
 #ifndef TD_KERNEL_SOFTMAX_STRIP_H
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "kernel/bf16.h"
 #include "kernel/softmax.h"
 #include "kernel/softmax_tiles.h"
 #include "kernel/topk.h"
@@ -42,6 +43,9 @@ typedef struct td__strip {
     float *alpha;          /* [STRIP_MAX] of row i: what its weights are to be multiplied by */
     float *weights;        /* [panels, step] score rows of TD__PANEL */
     bool kept;             /* scores were looked at first: */
+    td__pair *pair_rows;   /* bfloat16: [STRIP_MAX, stride / 2] */
+    td__pair *pair_scaled; /* [STRIP_MAX / 2, stride] pairs of two rows, sliced */
+    td__pair *along, *across; /* a panel's weights as pairs; lie in `tile` */
     uint8_t *winner; /* [rows, panels * TD__PANEL] the head with the best score */
     uint64_t *keys;  /* hard negatives: [td__topk_capacity] */
     td_hit *best;    /* [hard negatives + 1] */
@@ -61,12 +65,15 @@ struct td__softmax {
     uint32_t stride;     /* dim in whole registers */
     float *columns;      /* [panels, 48, stride], each panel sliced */
     float *panels;       /* [panels, stride, 48] */
+    td__pair *pair_columns; /* bfloat16, instead of both: [panels, 24, stride] pairs of two columns */
+    td__pair *pair_panels;  /* [panels, stride / 2, 48] */
     float *bias;         /* [panels * 48], units of log2, with the logarithm of the copies if not hard */
     float *own_bias;     /* [panels * 48], the same for positives, without copies */
     float *count;        /* [panels * 48] copies; 0 for what fills up */
     float *count_log;    /* [panels * 48] their logarithm, units of log2; 0 for none */
     float *partial;      /* [groups, panels, 48, stride] gradients of the columns, each panel sliced */
-    double *share;       /* [entries] what the positive's weight loses, in units of the gradient */
+    double *share;       /* [entries] what the positive's weight loses, in units of the gradient; in
+                          * bfloat16 then the weight itself */
     td__loss_entry *loss_entry; /* [entries] of row losses, or NULL */
     float *kept_score;   /* [entries] the positive's score as an entry, where scores are kept */
     float *scratch;      /* [threads, scratch_floats] */
@@ -138,6 +145,18 @@ static inline float *td__weights_of(const td__strip *s, uint32_t i, uint32_t pan
 static inline float *td__cell(const td__strip *s, uint32_t i, uint32_t column)
 {
     return td__weights_of(s, i, column / TD__PANEL) + column % TD__PANEL;
+}
+
+static inline bool td__in_pairs(const td__softmax *softmax)
+{
+    return softmax->shape.precision == TD_PRECISION_BFLOAT16;
+}
+
+/* Several heads: the one whose score of a column is the row's. */
+static inline uint8_t *td__winner_of(const td__softmax_call *c, const td__strip *s, uint32_t i,
+                                     uint32_t column)
+{
+    return s->winner + (size_t)i * c->panels * TD__PANEL + column;
 }
 
 /* --- numbers */
@@ -228,6 +247,9 @@ td__strip td__strip_of(const td__softmax *softmax, uint32_t worker);
 
 /* Rows begin .. begin + count - 1 from vectors to gradients, `first` of its group. */
 void td__strip_run(const td__softmax_call *c, td__strip *s, uint32_t group, bool first);
+
+/* Scores against panel p as they are, to out [height, TD__PANEL]. */
+void td__strip_keep(const td__softmax_call *c, const td__strip *s, uint32_t p, float *out);
 
 /* Score of a positive, from its vectors. Units of log2. */
 float td__strip_score(const td__softmax_call *c, const td__strip *s, uint32_t i, uint32_t column);

@@ -145,7 +145,8 @@ static uint64_t loss_bytes(const td__plan_input *in, const td_train_options *opt
                                .entries = (uint32_t)batch->interactions,
                                .dim = in->model->dim,
                                .heads = in->model->heads,
-                               .hard_negatives = options->loss.hard_negatives};
+                               .hard_negatives = options->loss.hard_negatives,
+                               .precision = options->loss.precision};
     if (options->loss.symmetric && shape.columns < shape.rows) shape.columns = shape.rows;
     uint64_t bytes = td__softmax_bytes(&shape, in->threads);
     if (options->loss.symmetric) {

@@ -47,7 +47,8 @@ td_status td__fused_create(td__fused **out, td_context *context, const td_retrie
     if (options->symmetric && columns < rows) columns = rows;
     td__softmax_shape size = {.rows = shape->queries_max, .columns = columns,
                               .entries = shape->queries_max, .dim = shape->dim,
-                              .heads = shape->heads, .hard_negatives = options->hard_negatives};
+                              .heads = shape->heads, .hard_negatives = options->hard_negatives,
+                              .precision = options->precision};
     TD_TRY(td__alloc_zero(&fused, context, 1, sizeof *fused, err));
     *fused = (td__fused){.context = context, .options = *options, .slot_count = 2};
     while (fused->slot_count < 2 * (uint64_t)columns) fused->slot_count *= 2;

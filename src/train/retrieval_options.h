@@ -21,6 +21,9 @@
     TD__OPTION_BOOL(type, at symmetric, "symmetric", "false",                                      \
                     "each candidate against the queries too, and the mean of both losses"),        \
     TD__OPTION_CHOICE(type, at reduction, "reduction", "sum", "sum|mean|none",                     \
-                      "how the losses of a batch become one number")
+                      "how the losses of a batch become one number"),                              \
+    TD__OPTION_CHOICE(type, at precision, "precision", "float32", "float32|bfloat16",              \
+                      "what is multiplied: bfloat16 is faster where the processor has it "         \
+                      "(tandem info --cpu), gradients to about 3 digits")
 
 #endif

@@ -91,7 +91,8 @@ static td_status create_softmax(td__step_loss *loss, const td__batch_shape *batc
                                .entries = batch->interactions,
                                .dim = loss->dim,
                                .heads = loss->heads,
-                               .hard_negatives = loss->options.hard_negatives};
+                               .hard_negatives = loss->options.hard_negatives,
+                               .precision = loss->options.precision};
     if (loss->options.symmetric && shape.columns < shape.rows) shape.columns = shape.rows;
     TD_TRY(td__softmax_create(&loss->softmax, context, &shape, err));
     if (loss->row_loss.kind != TD_LOSS_SOFTMAX) {

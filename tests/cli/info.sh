@@ -12,5 +12,6 @@ tandem info "$DATA/ratings.csv" --rating-column rating --rating-min 4 --json |
     jq -c '[.kind, .rows, .queries, .below_rating]'
 tandem info --cpu | grep -c 'available, chosen'
 tandem info --cpu --threads 3 --kernel ref --json |
-    jq -c '[.threads, (.kernels[] | select(.chosen) | .kernel)]'
+    jq -c '[.threads, .bfloat16, (.kernels[] | select(.chosen) | .kernel)]'
+tandem info --cpu --kernel ref | grep 'bfloat16' | sed 's/^[0-9]* threads; //'
 tandem info --cpu --kernel abacus 2>&1 | grep -c '^tandem info: kernel set "abacus"'

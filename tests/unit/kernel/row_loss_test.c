@@ -1,10 +1,9 @@
 /* row_loss_test.c -- losses that are no softmax: their words in float64, finite differences, threads. */
-#include "support/test.h"
+#include "support/softmax_problem.h"
 
 #include <math.h>
 
 #include "kernel/kernel.h"
-#include "kernel/softmax.h"
 
 enum { ROWS = 21, COLUMNS = 110, ENTRIES = 3 * ROWS, DIM = 6 };
 
@@ -14,6 +13,7 @@ typedef struct problem {
     uint32_t copies[COLUMNS], offset[ROWS + 1], column[ENTRIES];
     float d_rows[ROWS * DIM], d_columns[COLUMNS * DIM], entry_loss[ENTRIES];
     td__row_loss row_loss;
+    td_precision precision;
     td__softmax_batch batch;
     td__softmax_result result;
 } problem;
@@ -121,7 +121,8 @@ static double loss(const problem *p)
 static td_status compute(problem *p, td_context *context, td_error *err)
 {
     td__softmax *softmax;
-    td__softmax_shape shape = {.rows = ROWS, .columns = COLUMNS, .entries = ENTRIES, .dim = DIM};
+    td__softmax_shape shape = {.rows = ROWS, .columns = COLUMNS, .entries = ENTRIES, .dim = DIM,
+                               .precision = p->precision};
     td_status status = td__softmax_create(&softmax, context, &shape, err);
     if (status == TD_OK) status = td__softmax_reserve_row_losses(softmax, err);
     if (status == TD_OK) status = td__softmax_compute(softmax, &p->batch, &p->result, err);
@@ -256,6 +257,33 @@ static void what_is_not_finite_names_the_row(void **state)
     td_context_free(context);
 }
 
+/* Vectors that rounding leaves as they are: float32's losses, and its gradients but for rounded slopes. */
+static void bfloat16_agrees_with_float32(void **state)
+{
+    (void)state;
+    td_error err;
+    td_context *context = test_context(2);
+    for (int kind = TD_LOSS_CCL; kind <= TD_LOSS_SIGMOID; kind++) {
+        float d_rows[ROWS * DIM], d_columns[COLUMNS * DIM];
+        draw(&found, (td_loss)kind, 30);
+        found.batch.temperature = 1.0f;
+        softmax_make_exact(found.rows, ROWS * DIM);
+        softmax_make_exact(found.columns, COLUMNS * DIM);
+        assert_ok(compute(&found, context, &err));
+        memcpy(d_rows, found.d_rows, sizeof d_rows);
+        memcpy(d_columns, found.d_columns, sizeof d_columns);
+        double right = found.result.loss;
+        found.precision = TD_PRECISION_BFLOAT16;
+        assert_ok(compute(&found, context, &err));
+        assert_close(found.result.loss, right, 1e-6, 0.0);
+        double rows = softmax_apart(found.d_rows, d_rows, ROWS * DIM);
+        double columns = softmax_apart(found.d_columns, d_columns, COLUMNS * DIM);
+        if (!(rows <= 3e-3 && columns <= 3e-3)) fail_msg("loss %d: %.3g, %.3g apart", kind, rows, columns);
+        if (rows == 0.0) fail_msg("loss %d: nothing was rounded", kind);
+    }
+    td_context_free(context);
+}
+
 static void same_bits_for_1_2_and_7_threads(void **state)
 {
     (void)state;
@@ -295,6 +323,7 @@ int main(void)
         cmocka_unit_test(a_step_down_lowers_the_loss),
         cmocka_unit_test(scores_of_hundreds_stay_numbers),
         cmocka_unit_test(what_is_not_finite_names_the_row),
+        cmocka_unit_test(bfloat16_agrees_with_float32),
         cmocka_unit_test(same_bits_for_1_2_and_7_threads),
         cmocka_unit_test(every_failed_allocation_is_reported),
     };

@@ -1,11 +1,10 @@
 /* softmax_own_test.c -- positives with a bias of their own, columns that are no negatives, and powers of
  * the partition function: the engine against float64 and its finite differences. */
-#include "support/test.h"
+#include "support/softmax_problem.h"
 
 #include <math.h>
 
 #include "kernel/kernel.h"
-#include "kernel/softmax.h"
 
 enum { ROWS = 19, COLUMNS = 130, ENTRIES = 3 * ROWS, DIM = 5 };
 
@@ -14,6 +13,7 @@ typedef struct problem {
     float rows[ROWS * DIM], columns[COLUMNS * DIM], bias[COLUMNS], own_bias[COLUMNS], weight[ENTRIES];
     uint32_t copies[COLUMNS], offset[ROWS + 1], column[ENTRIES];
     float d_rows[ROWS * DIM], d_columns[COLUMNS * DIM], entry_loss[ENTRIES];
+    td_precision precision;
     td__softmax_batch batch;
     td__softmax_result result;
 } problem;
@@ -90,7 +90,8 @@ static void compute(problem *p, td_context *context)
 {
     td_error err;
     td__softmax *softmax;
-    td__softmax_shape shape = {.rows = ROWS, .columns = COLUMNS, .entries = ENTRIES, .dim = DIM};
+    td__softmax_shape shape = {.rows = ROWS, .columns = COLUMNS, .entries = ENTRIES, .dim = DIM,
+                               .precision = p->precision};
     assert_ok(td__softmax_create(&softmax, context, &shape, &err));
     assert_ok(td__softmax_compute(softmax, &p->batch, &p->result, &err));
     td__softmax_free(softmax);
@@ -229,6 +230,37 @@ static void large_scores_stay_right(void **state)
     td_context_free(context);
 }
 
+/* Vectors that rounding leaves as they are: float32's losses, and its gradients but for rounded weights. */
+static void bfloat16_agrees_with_float32(void **state)
+{
+    (void)state;
+    td_context *context = test_context(2);
+    for (int with = 0; with < 8; with++) {
+        draw(&found, 20 + (uint64_t)with, 1.0);
+        softmax_make_exact(found.rows, ROWS * DIM);
+        softmax_make_exact(found.columns, COLUMNS * DIM);
+        found.batch.temperature = SOFTMAX_FACTOR_1;
+        if ((with & 1) != 0) found.batch.decoupled = true;
+        if ((with & 2) != 0) found.batch.own_bias = NULL;
+        if ((with & 4) != 0) found.batch.partition_power = 1.2;
+        for (uint32_t k = 0; k < COLUMNS && (with & 2) != 0; k++) found.copies[k] += found.copies[k] == 0;
+        compute(&found, context);
+        float d_rows[ROWS * DIM], d_columns[COLUMNS * DIM];
+        memcpy(d_rows, found.d_rows, sizeof d_rows);
+        memcpy(d_columns, found.d_columns, sizeof d_columns);
+        double right = found.result.loss;
+        found.precision = TD_PRECISION_BFLOAT16;
+        compute(&found, context);
+        found.precision = TD_PRECISION_FLOAT32;
+        assert_close(found.result.loss, right, 1e-6, 0.0);
+        double rows = softmax_apart(found.d_rows, d_rows, ROWS * DIM);
+        double columns = softmax_apart(found.d_columns, d_columns, COLUMNS * DIM);
+        if (!(rows <= 2e-3 && columns <= 2e-3)) fail_msg("%d: %.3g and %.3g apart", with, rows, columns);
+        if (rows == 0.0) fail_msg("nothing was rounded");
+    }
+    td_context_free(context);
+}
+
 static void same_bits_for_1_2_and_7_threads(void **state)
 {
     (void)state;
@@ -255,6 +287,7 @@ int main(void)
         cmocka_unit_test(decoupled_without_negatives_nothing_moves),
         cmocka_unit_test(without_negatives_nothing_is_lost),
         cmocka_unit_test(large_scores_stay_right),
+        cmocka_unit_test(bfloat16_agrees_with_float32),
         cmocka_unit_test(same_bits_for_1_2_and_7_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,6 +123,9 @@ static void training_takes_what_was_planned(void **state)
     w->options.batch_size = 8192;
     w->options.optimizer.optimizer = TD_OPTIMIZER_ADAM_LAZY;
     check_training("training with a large batch", w, false);
+    w->options.loss.precision = TD_PRECISION_BFLOAT16;
+    check_training("training in bfloat16", w, false);
+    w->options.loss.precision = TD_PRECISION_FLOAT32;
     w->options.loss.symmetric = true;
     check_training("training both ways", w, false);
     w->options.loss.symmetric = false;

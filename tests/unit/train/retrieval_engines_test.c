@@ -2,6 +2,7 @@
  *
  * Both engines get the same batches directly, so that what the task chooses does not matter here. */
 #include "support/retrieval_oracle.h"
+#include "support/softmax_problem.h"
 
 #include <math.h>
 
@@ -80,6 +81,39 @@ static void engines_agree_on_random_batches(void **state)
         random_batch_free(&random);
     }
     assert_in_range(too_close, 0, WITH_ALL / 4);
+    td_context_free(context);
+}
+
+/* On vectors that rounding leaves as they are, so that heads and hard negatives are the same. Tolerances of
+ * gradients are those of one rounded weight: some batches have few. */
+static void bfloat16_agrees_on_random_batches(void **state)
+{
+    (void)state;
+    td_context *context = test_context(2);
+    uint64_t random_state = 6;
+    for (unsigned with = 0; with < WITH_ALL; with++) {
+        uint32_t rows = 2 + (uint32_t)test_uniform(&random_state, 0, 120);
+        uint32_t dim = 1 + (uint32_t)test_uniform(&random_state, 0, 70);
+        random_batch random = random_batch_make(with, rows, dim, with + 1000);
+        size_t queries = (size_t)random.batch.queries * random.batch.heads * dim;
+        softmax_make_exact((float *)random.batch.query, queries);
+        softmax_make_exact((float *)random.batch.candidate, (size_t)random.batch.candidates * dim);
+        random.options.temperature = SOFTMAX_FACTOR_1;
+        oracle exact = oracle_retrieval(&random.batch, &random.options);
+        td_retrieval_result plain = result_make(&random.batch), fused = result_make(&random.batch);
+        run_plain(context, &random.batch, &random.options, &plain);
+        random.options.precision = TD_PRECISION_BFLOAT16;
+        run_fused(context, &random.batch, &random.options, &fused);
+        if (exact.closest > 1e-5) {
+            assert_close(fused.loss, plain.loss, 2e-5, 2e-5);
+            assert_true(difference(fused.row_loss, plain.row_loss, random.batch.queries) <= 2e-5);
+            assert_true(difference(fused.d_query, plain.d_query, queries) <= 1e-2);
+        }
+        result_free(&plain);
+        result_free(&fused);
+        oracle_free(&exact);
+        random_batch_free(&random);
+    }
     td_context_free(context);
 }
 
@@ -305,6 +339,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(engines_agree_on_random_batches),
+        cmocka_unit_test(bfloat16_agrees_on_random_batches),
         cmocka_unit_test(masked_columns_do_not_hide_the_others),
         cmocka_unit_test(accidental_hits_do_not_hide_the_others),
         cmocka_unit_test(many_equal_ids_in_one_ring),

@@ -126,9 +126,29 @@ static void training_learns_what_is_there(void **state)
     tear_down(&f);
 }
 
-static void any_number_of_threads_gives_the_same_bits(void **state)
+static void bfloat16_learns_as_float32(void **state)
 {
     (void)state;
+    fixture f;
+    td_train_report report[2];
+    td_model *model[2];
+    set_up(&f, 2);
+    f.options.epochs = 12;
+    for (int i = 0; i < 2; i++) {
+        f.options.loss.precision = i == 0 ? TD_PRECISION_FLOAT32 : TD_PRECISION_BFLOAT16;
+        model[i] = trained(&f, &report[i]);
+    }
+    assert_false(same_weights(model[0], model[1]));
+    assert_non_null(strstr(td_model_training(model[1]), "bfloat16"));
+    assert_close(report[1].first_loss, report[0].first_loss, 1e-3, 0.0);
+    assert_close(report[1].last_loss, report[0].last_loss, 1e-3, 0.0);
+    assert_close(report[1].best_monitor, report[0].best_monitor, 0.0, 0.02);
+    for (int i = 0; i < 2; i++) td_model_free(model[i]);
+    tear_down(&f);
+}
+
+static void check_threads(td_precision precision)
+{
     td_model *first = NULL;
     fixture f, kept;
     static const uint32_t threads[] = {1, 2, 7};
@@ -138,6 +158,7 @@ static void any_number_of_threads_gives_the_same_bits(void **state)
         f.model_options.heads = 2;
         f.model_options.similarity = TD_SIMILARITY_COSINE;
         f.options.loss.temperature = 0.1f;
+        f.options.loss.precision = precision;
         td_model *model = trained(&f, &report);
         if (first == NULL) {
             first = model;
@@ -150,6 +171,13 @@ static void any_number_of_threads_gives_the_same_bits(void **state)
     }
     td_model_free(first);
     tear_down(&kept);
+}
+
+static void any_number_of_threads_gives_the_same_bits(void **state)
+{
+    (void)state;
+    check_threads(TD_PRECISION_FLOAT32);
+    check_threads(TD_PRECISION_BFLOAT16);
 }
 
 static void the_seed_decides_the_order(void **state)
@@ -712,6 +740,7 @@ int main(void)
         cmocka_unit_test(every_option_has_a_row),
         cmocka_unit_test(options_of_the_parts_are_those_of_their_own_tables),
         cmocka_unit_test(training_learns_what_is_there),
+        cmocka_unit_test(bfloat16_learns_as_float32),
         cmocka_unit_test(any_number_of_threads_gives_the_same_bits),
         cmocka_unit_test(the_seed_decides_the_order),
         cmocka_unit_test(stops_when_nothing_is_gained_and_restores_the_best),
