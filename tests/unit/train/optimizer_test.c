@@ -501,7 +501,7 @@ static void two_sides_are_one_gradient(void **state)
         const td__sided_gradient bad[2] = {{touched, FIRST, g}, {wrong, 1, g}};
         assert_fails(td__optimizer_step_both(both, b, bad, 0.1, &err), TD_ERR_ARGUMENT,
                      "gradient 4 belongs to row 9");
-        assert_fails(td__optimizer_step_both(both, b, sides, NAN, &err), TD_ERR_ARGUMENT, "learning rate");
+        assert_fails(td__optimizer_step_both(both, b, sides, (double)NAN, &err), TD_ERR_ARGUMENT, "learning rate");
         assert_memory_equal(a, b, ROWS_OF_ALL * WIDTH * sizeof *a);
         td_optimizer_free(one);
         td_optimizer_free(both);
