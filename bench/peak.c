@@ -71,6 +71,29 @@ static void bytes_avx512vnni(uint64_t rounds)
 }
 #endif
 
+#if defined(__x86_64__)
+#define PAIRS_LINE(n, width) "vdpbf16ps %%" #width "14,%%" #width "15,%%" #width #n "\n\t"
+
+static void pairs_avx512bf16(uint64_t rounds)
+{
+    __asm__ volatile(ASM12(ZERO_LINE, xmm) ZERO_LINE(14, xmm) ZERO_LINE(15, xmm) "1:\n\t"
+                     ASM12(PAIRS_LINE, zmm) "sub $1,%0\n\tjnz 1b\n\tvzeroupper"
+                     : "+r"(rounds) : : CLOBBERS, "cc");
+}
+#elif defined(__aarch64__)
+#define PAIRS_LINE(n) "bfdot v" #n ".4s, v30.8h, v31.8h\n\t"
+
+static void pairs_neonbf16(uint64_t rounds)
+{
+    __asm__ volatile(".arch armv8.2-a+bf16\n\tmovi v30.4s, #0\n\tmovi v31.4s, #0\n1:\n\t"
+                     PAIRS_LINE(0) PAIRS_LINE(1) PAIRS_LINE(2) PAIRS_LINE(3) PAIRS_LINE(4)
+                     PAIRS_LINE(5) PAIRS_LINE(6) PAIRS_LINE(7) PAIRS_LINE(16) PAIRS_LINE(17)
+                     PAIRS_LINE(18) PAIRS_LINE(19) "subs %0, %0, #1\n\tb.ne 1b"
+                     : "+r"(rounds) : : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v16", "v17",
+                     "v18", "v19", "v30", "v31", "cc");
+}
+#endif
+
 static void fma_plain(uint64_t rounds)
 {
     volatile float keep;
@@ -140,6 +163,18 @@ static double rate_of(td_context *context, peak_loop loop)
 double bench_fma_rate(td_context *context)
 {
     return rate_of(context, fma_loop(td_context_kernel(context)));
+}
+
+double bench_bf16_rate(td_context *context)
+{
+    if (!td_context_bfloat16(context)) return 0.0;
+#if defined(__x86_64__)
+    return rate_of(context, (peak_loop){pairs_avx512bf16, 2 * CHAINS * 32});
+#elif defined(__aarch64__)
+    return rate_of(context, (peak_loop){pairs_neonbf16, 2 * CHAINS * 8});
+#else
+    return 0.0;
+#endif
 }
 
 double bench_int8_rate(td_context *context)

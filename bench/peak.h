@@ -10,6 +10,9 @@
  * set (2 operations a fused multiply-add). One sample of about 2 ms. */
 double bench_fma_rate(td_context *context);
 
+/* The same on pairs of bfloat16, by the instruction that the kernel set has for them. 0: it has none. */
+double bench_bf16_rate(td_context *context);
+
 /* Operations a second on integers of 8 bits, the way the kernel set multiplies them (2 a product and
  * sum): the ceiling of its tiles. One sample of about 2 ms. */
 double bench_int8_rate(td_context *context);

@@ -1,5 +1,5 @@
 /* softmax_bf16_avx2.c -- the loops of the softmax in bfloat16 with 8 floats a register: no instruction
- * multiplies pairs, so each half becomes 8 floats. About as fast as float32.
+ * multiplies pairs, so each half becomes 8 floats. Slower than float32 (docs/speed.md).
  *
  * Serves: softmax_pairs.c. The bits of softmax_bf16_ref.c. */
 #include "kernel/softmax_bf16.h"
@@ -9,17 +9,31 @@
 #include "kernel/softmax_lanes_avx2.h"
 
 #define terms __m256
-#define load_terms(at, half)    half_of(_mm256_load_si256((const __m256i *)(const void *)(at)), half)
-#define all_terms(x, half)      half_of(_mm256_set1_epi32((int)(x)), half)
+#define load_terms(at, half)    load_half(at, half)
+#define all_terms(x, half)      all_half(&(x), half)
 #define add_products(a, b, sum) _mm256_fmadd_ps(a, b, sum)
 
 enum { HALVES = 2 };
 
-/* The first (0) or second (1) numbers of 8 pairs. */
+/* The first (0) or second (1) numbers of 8 pairs. Two shifts: a mask would take a register from the sums. */
 static inline __m256 half_of(__m256i pairs, uint32_t half)
 {
-    const __m256i upper = _mm256_set1_epi32((int)0xFFFF0000);
-    return _mm256_castsi256_ps(half == 0 ? _mm256_slli_epi32(pairs, 16) : _mm256_and_si256(pairs, upper));
+    __m256i number = half == 0 ? pairs : _mm256_srli_epi32(pairs, 16);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(number, 16));
+}
+
+/* Nothing is loaded ahead of its turn: gcc would take up both halves at once, and have too few registers for
+ * the sums. */
+static inline __m256 all_half(const td__pair *at, uint32_t half)
+{
+    __asm__ volatile("" : : : "memory");
+    return half_of(_mm256_set1_epi32((int)*at), half);
+}
+
+static inline __m256 load_half(const td__pair *at, uint32_t half)
+{
+    __asm__ volatile("" : : : "memory");
+    return half_of(_mm256_load_si256((const __m256i *)(const void *)at), half);
 }
 
 #include "kernel/softmax_bf16_body.h"
