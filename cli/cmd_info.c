@@ -60,8 +60,9 @@ static td_status describe_cpu(const cli_call *call, td_error *err)
                is_chosen ? ", chosen" : "");
     }
     printf("%u threads; products of bfloat16 %s\n", td_context_threads(call->context),
-           td_context_bfloat16(call->context) ? "by instructions for them"
-                                              : "widened to float32: --precision bfloat16 is slower");
+           td_context_bfloat16(call->context)
+               ? "by instructions for them"
+               : "widened to float32: --precision bfloat16 is slower");
     return TD_OK;
 }
 
