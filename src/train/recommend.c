@@ -21,6 +21,12 @@ static bool needs_batch(const td_model_options *model, const td_train_options *o
            || options->sampling_correction == TD_SAMPLING_STREAMING;
 }
 
+/* May positives of a query be left out of what they are measured against? */
+static bool may_decouple(const td_train_options *options)
+{
+    return options->kind == TD_LOSS_SOFTMAX && !options->loss.symmetric;
+}
+
 /* Few ids with long lists: the length of a vector says how liked a candidate is, and the small sample that
  * a batch is keeps the model from learning by heart. */
 static void recommend_small(td_model_options *model, td_train_options *options)
@@ -40,8 +46,10 @@ static void recommend_small(td_model_options *model, td_train_options *options)
     options->patience = 4;
 }
 
-/* Directions rather than lengths, compared sharply, for lists of a query taken as one. */
-static void recommend_cosine(float temperature, td_model_options *model, td_train_options *options)
+/* Directions rather than lengths, compared sharply, for lists of a query taken as one: its positives are
+ * not held against each other, and the others a little more than a softmax would (BSL). */
+static void recommend_cosine(float temperature, float partition_power, td_model_options *model,
+                             td_train_options *options)
 {
     model->similarity = TD_SIMILARITY_COSINE;
     model->initializer = TD_INIT_NORMAL;
@@ -51,6 +59,8 @@ static void recommend_cosine(float temperature, td_model_options *model, td_trai
     options->optimizer.optimizer = TD_OPTIMIZER_ADAM_LAZY;
     options->optimizer.learning_rate = 0.01f;
     options->group = TD_GROUP_QUERIES;
+    options->decoupled = may_decouple(options);
+    if (options->decoupled) options->partition_power = partition_power;
     options->epochs = 100;
 }
 
@@ -59,7 +69,7 @@ static void recommend_dense(const td_data_size *size, td_model_options *model,
                             td_train_options *options)
 {
     uint32_t batch = size->queries / 32;
-    recommend_cosine(0.2f, model, options);
+    recommend_cosine(0.2f, 1.1f, model, options);
     options->batch_size = batch < 16 ? 16 : batch > 128 ? 128 : batch;
     options->negatives.kind = TD_NEGATIVES_ALL;
     options->validate_every = 2;
@@ -69,10 +79,15 @@ static void recommend_dense(const td_data_size *size, td_model_options *model,
 /* Many candidates, of which a query has taken next to none: against as many negatives as time allows. */
 static void recommend_large(td_model_options *model, td_train_options *options)
 {
-    recommend_cosine(0.1f, model, options);
+    recommend_cosine(0.08f, 1.22f, model, options);
     options->batch_size = 256;
     options->negatives.kind = TD_NEGATIVES_MIXED;
     options->negatives.count = 4096;
+    options->dropout = 0.1f;
+    options->optimizer.learning_rate = 0.02f;
+    options->optimizer.schedule = TD_SCHEDULE_COSINE;
+    options->optimizer.decay_rate = 0.0f;
+    options->epochs = 60;
     options->validate_every = 4;
     options->patience = 12;
 }
@@ -81,8 +96,8 @@ void td_train_recommend(const td_data_size *size, td_model_options *model, td_tr
 {
     bool small = (double)size->queries * (double)size->candidates <= SMALL_PAIRS;
     bool dense = (double)size->rows >= DENSE_ROWS * (double)size->candidates;
-    options->kind = TD_LOSS_SOFTMAX;
     if (needs_batch(model, options) || (small && !dense)) recommend_small(model, options);
     else if (small) recommend_dense(size, model, options);
     else recommend_large(model, options);
+    options->kind = TD_LOSS_SOFTMAX;
 }

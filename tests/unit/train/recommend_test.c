@@ -23,10 +23,14 @@ static void the_size_decides(void **state)
     recommend((td_data_size){1000209, 6040, 3706}, &model, &train);
     assert_int_equal(train.negatives.kind, TD_NEGATIVES_ALL);
     assert_int_equal(train.batch_size, 128);
+    assert_true(train.decoupled && train.partition_power > 1.0f);
     recommend((td_data_size){810128, 29858, 40981}, &model, &train);
     assert_int_equal(model.similarity, TD_SIMILARITY_COSINE);
     assert_int_equal(train.negatives.kind, TD_NEGATIVES_MIXED);
     assert_int_equal(train.group, TD_GROUP_QUERIES);
+    assert_int_equal(train.optimizer.schedule, TD_SCHEDULE_COSINE); /* and so the rate ends at 0 ... */
+    assert_true(train.optimizer.decay_rate == 0.0f && train.optimizer.decay_steps == 0);
+    assert_true(train.decoupled && train.dropout > 0.0f);
 }
 
 /* What works with negatives of the batch alone gets them, on data of any size. */
@@ -44,6 +48,24 @@ static void other_negatives_are_not_for_everything(void **state)
         if (what == 3) train.sampling_correction = TD_SAMPLING_STREAMING;
         td_train_recommend(&(td_data_size){810128, 29858, 40981}, &model, &train);
         assert_int_equal(train.negatives.kind, TD_NEGATIVES_BATCH);
+    }
+}
+
+/* Options that the caller has set and that leave no room for it keep a plain partition function. */
+static void what_cannot_be_decoupled_is_not(void **state)
+{
+    (void)state;
+    for (int what = 0; what < 3; what++) {
+        td_model_options model;
+        td_train_options train;
+        td_model_options_init(&model);
+        td_train_options_init(&train);
+        if (what == 1) train.loss.symmetric = true;
+        if (what == 2) train.kind = TD_LOSS_CCL;
+        td_train_recommend(&(td_data_size){810128, 29858, 40981}, &model, &train);
+        assert_int_equal(train.decoupled, what == 0);
+        assert_int_equal(train.partition_power > 1.0f, what == 0);
+        assert_int_equal(train.kind, TD_LOSS_SOFTMAX);
     }
 }
 
@@ -110,6 +132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_size_decides),
+        cmocka_unit_test(what_cannot_be_decoupled_is_not),
         cmocka_unit_test(every_size_has_settings),
         cmocka_unit_test(other_negatives_are_not_for_everything),
         cmocka_unit_test(other_options_stay),
