@@ -252,7 +252,10 @@ static td_status run(cli_call *call, td_error *err)
                              &arguments->training.softmax, err));
     TD_TRY(cli_training_catalog(&from.catalog, call, arguments->own.items, &arguments->catalog,
                                 err));
-    const cli_memory_job job = {&arguments->training, &parts, from.catalog, &arguments->beside};
+    bool contested = from.old == NULL && cli_recipe_tries_ials(&arguments->recipe, call, &parts);
+    const td_model_options *rival = contested ? &arguments->ials_model : NULL;
+    const cli_memory_job job = {&arguments->training, rival, &parts, from.catalog,
+                                &arguments->beside};
     TD_TRY(cli_memory_plan(&memory, &arguments->memory, call, &job, err));
     if (arguments->memory.plan) {
         json_t *root = json ? json_pack("{s:o}", "memory", cli_memory_json(&memory)) : NULL;
@@ -263,8 +266,7 @@ static td_status run(cli_call *call, td_error *err)
     print_growth(call, from.old, model);
     TD_TRY(cli_training_run(&arguments->training, call, model, &parts, &report, err));
     if (!json) print_report(call, model, &report);
-    if (from.old == NULL && report.best_epoch > 0
-        && cli_recipe_tries_ials(&arguments->recipe, call, &parts)) {
+    if (contested && report.best_epoch > 0) {
         TD_TRY(contest(call, &from, &model, &parts, &report, err));
     }
     if (is_refitted(arguments, &report)) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/saturate.h"
 #include "machine.h"
 #include "output.h"
 
@@ -36,6 +37,21 @@ static uint64_t title_bytes(const td_catalog *catalog)
     return bytes;
 }
 
+/* If the second training takes more than the first, the plan is that of the second. */
+static td_status add_rival(td_memory_plan *plan, const td_plan_data *data,
+                           const cli_memory_job *job, td_error *err)
+{
+    td_status status = TD_OK;
+    td_memory_plan rival;
+    if (job->rival == NULL) return TD_OK;
+    TD_TRY(td_ials_plan(&rival, data, job->rival, &job->training->ials, err));
+    rival.model = td__sat_add(rival.model, plan->model);
+    rival.needed = td__sat_add(rival.needed, plan->model);
+    if (rival.needed > plan->needed) *plan = rival;
+done:
+    return status;
+}
+
 static td_status make_plan(td_memory_plan *plan, const cli_call *call, const cli_memory_job *job,
                            td_error *err)
 {
@@ -52,6 +68,7 @@ static td_status make_plan(td_memory_plan *plan, const cli_call *call, const cli
     TD_TRY(training->trainer == CLI_TRAINER_IALS
                ? td_ials_plan(plan, &data, &training->model, &training->ials, err)
                : td_train_plan(plan, &data, &training->model, &training->softmax, err));
+    TD_TRY(add_rival(plan, &data, job, err));
 done:
     return status;
 }
