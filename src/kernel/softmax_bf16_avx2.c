@@ -38,8 +38,6 @@ static inline __m256 load_half(const td__pair *at, uint32_t half)
 
 #include "kernel/softmax_bf16_body.h"
 
-#include "base/poison.h"
-
 /* td__bf16_of of 8 numbers. */
 static inline __m256i round_eight(const float *at)
 {
@@ -72,15 +70,9 @@ static inline void round_columns(const float *weights, td__pair *along, td__pair
     }
 }
 
-static void round_weights(const float *weights, uint32_t height, td__pair *along, td__pair *across)
-{
-    for (uint32_t r = 0; r < height; r += 2) {
-        for (uint32_t j = 0; j < TD__PANEL; j += 16) {
-            round_columns(weights + (size_t)r * TD__PANEL + j, along + (size_t)r * (TD__PANEL / 2) + j / 2,
-                          across + (size_t)(r / 2) * TD__PANEL + j);
-        }
-    }
-}
+#include "kernel/softmax_bf16_round_body.h"
+
+#include "base/poison.h"
 
 const td__bf16_kernels td__bf16_avx2 = {
     .score = score,

@@ -24,8 +24,6 @@ static inline float32x4_t half_of(uint32x4_t pairs, uint32_t half)
 
 #include "kernel/softmax_bf16_body.h"
 
-#include "base/poison.h"
-
 /* td__bf16_of of 4 numbers. */
 static inline uint32x4_t round_four(const float *at)
 {
@@ -52,15 +50,9 @@ static inline void round_columns(const float *weights, td__pair *along, td__pair
     }
 }
 
-static void round_weights(const float *weights, uint32_t height, td__pair *along, td__pair *across)
-{
-    for (uint32_t r = 0; r < height; r += 2) {
-        for (uint32_t j = 0; j < TD__PANEL; j += 8) {
-            round_columns(weights + (size_t)r * TD__PANEL + j, along + (size_t)r * (TD__PANEL / 2) + j / 2,
-                          across + (size_t)(r / 2) * TD__PANEL + j);
-        }
-    }
-}
+#include "kernel/softmax_bf16_round_body.h"
+
+#include "base/poison.h"
 
 const td__bf16_kernels td__bf16_neon = {
     .score = score,
