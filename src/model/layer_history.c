@@ -84,8 +84,10 @@ static uint64_t block_end(uint64_t block, uint64_t size, uint64_t count)
 /* The weights of a list's entries from their scores, which stand in their place. */
 static void softmax(float *a, uint32_t count)
 {
-    double most = -(double)INFINITY, sum = 0.0;
-    for (uint32_t i = 0; i < count; i++) most = fmax(most, (double)a[i]);
+    double sum = 0.0;
+    float top = -INFINITY; /* by comparing: gcc 12 for arm64 fails on fmax in a loop */
+    for (uint32_t i = 0; i < count; i++) top = a[i] > top ? a[i] : top;
+    double most = (double)top;
     for (uint32_t i = 0; i < count; i++) {
         a[i] = (float)exp((double)a[i] - most);
         sum += (double)a[i];
