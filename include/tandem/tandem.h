@@ -882,9 +882,9 @@ typedef struct td_train_options {
     uint32_t history_parts;
     float id_dropout; /* TD_QUERY_ID_HISTORY: share of queries that are strangers in a step: they have the
                        * vector of unknown ids, which learns so what serves queries that were not there */
-    bool decoupled; /* softmax: a query's positives in the batch are no part of its Z, so that they do not
-                     * compete, and pull as hard however well they score (Yeh et al., arXiv 2110.06848);
-                     * the loss may then be negative */
+    bool decoupled; /* softmax: a query's positives, in the batch or not, are no part of its Z, so that they
+                     * do not compete, and pull as hard however well they score (Yeh et al., arXiv
+                     * 2110.06848); the loss may then be negative */
     float partition_power; /* p of  p ln Z - score: 1 softmax, above it the bilateral softmax loss */
     td_optimizer_options optimizer;
     td_sampling sampling_correction;

@@ -25,7 +25,8 @@
  * `decoupled`: Z[b] is without the columns of the row's entries, so that positives do not push each
  * other away, and pull as hard however well they score (decoupled contrastive loss; Yeh et al., ECCV
  * 2022, arXiv 2110.06848). A row adds nothing if all other columns together weigh less than 2^-90 of
- * its positives, or if there are none.
+ * its positives, or if there are none. `absent_column` names further columns that leave a row, such as
+ * positives that it is not asked for now; they get no gradient from it.
  *
  * Heads. A row may have several vectors; its score of a column is then the largest of theirs, plus the
  * bias, and the gradient goes to the vector that gave it (of equal ones the first).
@@ -90,6 +91,10 @@ typedef struct td__softmax_batch {
     const td__row_loss *row_loss;
     bool decoupled;               /* Z[b] is without the row's entries; not with hard negatives
                                    * or smoothed labels */
+    /* Decoupled: columns that leave row r as its entries do are absent_column[absent_offset[r]] ..
+     * [absent_offset[r + 1] - 1]. Twice, or an entry's, is the same as once. NULL: none. */
+    const uint32_t *absent_offset; /* [rows.count + 1] */
+    const uint32_t *absent_column;
     bool remove_copies;
     /* Columns that are the same candidate without having been made one: next[k] is the next of column
      * k's ring, k itself if it is alone. The others of the ring leave the rows whose entry k is. For

@@ -52,6 +52,15 @@ static double sum_without(const td__softmax_call *c, const td__strip *s, uint32_
     return sum;
 }
 
+/* A column's weight, which becomes 0. */
+static double leave(const td__strip *s, uint32_t i, uint32_t column)
+{
+    float *weight = td__cell(s, i, column);
+    double was = (double)*weight;
+    *weight = 0.0f;
+    return was;
+}
+
 /* The other columns of the positive's ring leave the row. Returns what remains of the sum. */
 static double leave_ring(const td__softmax_call *c, const td__strip *s, uint32_t i, uint32_t column,
                          double sum)
@@ -59,11 +68,7 @@ static double leave_ring(const td__softmax_call *c, const td__strip *s, uint32_t
     const uint32_t *next = c->batch->ring_next;
     double left = sum;
     if (next == NULL || next[column] == column) return sum;
-    for (uint32_t k = next[column]; k != column; k = next[k]) {
-        float *weight = td__cell(s, i, k);
-        left -= (double)*weight;
-        *weight = 0.0f;
-    }
+    for (uint32_t k = next[column]; k != column; k = next[k]) left -= leave(s, i, k);
     bool exact = left >= sum * 0.5 && left < (double)INFINITY;
     return exact ? left : sum_without(c, s, i, TD_NONE);
 }
@@ -79,7 +84,15 @@ static double leave_mask(const td__softmax_call *c, const td__strip *s, uint32_t
     return sum_without(c, s, i, TD_NONE);
 }
 
-/* Decoupled: the columns of the row's own entries leave. */
+static double leave_absent(const td__softmax_batch *batch, const td__strip *s, uint32_t i)
+{
+    const uint32_t *offset = batch->absent_offset + s->begin + i;
+    double left = 0.0;
+    for (uint32_t a = offset[0]; a < offset[1]; a++) left += leave(s, i, batch->absent_column[a]);
+    return left;
+}
+
+/* Decoupled: the columns of the row's own entries leave, and those that are to be absent. */
 static double leave_entries(const td__softmax_call *c, const td__strip *s, uint32_t i, double sum)
 {
     const td__softmax_batch *batch = c->batch;
@@ -87,10 +100,9 @@ static double leave_entries(const td__softmax_call *c, const td__strip *s, uint3
     if (!batch->decoupled) return sum;
     double left = sum;
     for (uint32_t b = td__first_entry(batch, row); b < td__first_entry(batch, row + 1); b++) {
-        float *weight = td__cell(s, i, td__entry_column(batch, b));
-        left -= (double)*weight;
-        *weight = 0.0f;
+        left -= leave(s, i, td__entry_column(batch, b));
     }
+    if (batch->absent_offset != NULL) left -= leave_absent(batch, s, i);
     bool exact = left >= sum * 0.5 && left < (double)INFINITY;
     return exact ? left : sum_without(c, s, i, TD_NONE);
 }

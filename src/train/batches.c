@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "model/model.h"
 #include "train/epoch_order.h"
+#include "train/known.h"
 #include "train/negatives.h"
 #include "base/poison.h"
 
@@ -38,6 +39,7 @@ struct td__batches {
     td__negatives *negatives; /* NULL: the batch's own candidates are all there are */
     uint32_t *copies;         /* [candidates of the shape] */
     float *bias, *own_bias;   /* [candidates of the shape] or NULL */
+    td__known *known;         /* decoupled, batches without all rows of their queries; or NULL */
     td__batch batch;
 };
 
@@ -195,6 +197,23 @@ done:
     return status;
 }
 
+/* A decoupled loss, and batches that may lack rows of their queries. */
+static bool needs_known(const td_model *model, const td_train_options *options)
+{
+    bool parts = td__model_has_history(model) && options->history_parts > 1;
+    return options->decoupled && (options->group == TD_GROUP_ROWS || parts);
+}
+
+static td_status create_known(td__batches *b, const td_model *model, td_error *err)
+{
+    td__known_source source = {.rows = b->interactions,
+                               .query_row = b->queries.row_of,
+                               .candidate_row = b->candidates.row_of,
+                               .table_rows = td__model_query_numbers(model),
+                               .shape = b->shape};
+    return td__known_create(&b->known, b->context, &source, err);
+}
+
 /* Everything that depends on data and options; `counts` receives memory to be freed. */
 static td_status prepare(td__batches *b, const td_model *model, const td_train_options *options,
                          uint64_t **counts, td_error *err)
@@ -210,6 +229,7 @@ static td_status prepare(td__batches *b, const td_model *model, const td_train_o
         TD_TRY(create_sampling(b, *counts, table_rows, options, err));
     }
     TD_TRY(create_batch(b, model, err));
+    if (needs_known(model, options)) TD_TRY(create_known(b, model, err));
 done:
     return status;
 }
@@ -248,6 +268,7 @@ void td__batches_free(td__batches *b)
     td_frequency_free(b->frequency);
     td__epoch_order_free(b->order);
     td__negatives_free(b->negatives);
+    td__known_free(b->known, b->context);
     td__free(b->context, b->copies);
     td__free(b->context, b->bias);
     td__free(b->context, b->own_bias);
@@ -285,13 +306,16 @@ static uint32_t place_of(side *s, uint32_t row)
     return s->mark[row] - 1;
 }
 
-static td__distinct finish_side(side *s)
+static td__distinct distinct_of(const side *s)
 {
-    td__distinct distinct = {.count = s->count, .rows = s->rows, .of = s->of};
-    if (s->fixed) return distinct;
+    return (td__distinct){.count = s->count, .rows = s->rows, .of = s->of};
+}
+
+static void clear_marks(side *s)
+{
+    if (s->fixed) return;
     for (uint32_t i = 0; i < s->count; i++) s->mark[s->rows[i]] = 0;
     s->count = 0;
-    return distinct;
 }
 
 /* Streaming estimates count a batch before they are asked about it: an id has been seen once. */
@@ -347,14 +371,21 @@ const td__batch *td__batches_next(td__batches *b)
     fill_negatives(b, count);
     b->next++;
     b->batch = (td__batch){.count = count,
-                           .queries = finish_side(&b->queries),
-                           .candidates = finish_side(&b->candidates),
+                           .queries = distinct_of(&b->queries),
+                           .candidates = distinct_of(&b->candidates),
                            .candidate_id = b->candidate_id,
                            .weight = b->weight,
                            .probability = b->probability,
                            .copies = b->copies,
                            .bias = b->bias,
                            .own_bias = b->own_bias};
+    if (b->known != NULL) {
+        td__known_columns columns = td__known_find(b->known, &b->batch.queries, b->candidates.mark);
+        b->batch.known_offset = columns.offset;
+        b->batch.known_column = columns.column;
+    }
+    clear_marks(&b->queries);
+    clear_marks(&b->candidates);
     return &b->batch;
 }
 

@@ -30,6 +30,10 @@ typedef struct td__batch {
     const uint32_t *copies; /* [candidates.count] */
     const float *bias;      /* [candidates.count] or NULL: 0 */
     const float *own_bias;  /* [candidates.count] of positives, or NULL: bias */
+    /* Decoupled: the columns that distinct query i has a training row for, here or in another batch, are
+     * known_column[known_offset[i]] .. [known_offset[i + 1] - 1] (known.h). NULL: those of its rows here. */
+    const uint32_t *known_offset; /* [queries.count + 1] */
+    const uint32_t *known_column;
 } td__batch;
 
 /* The largest batch that may come. */

@@ -68,6 +68,19 @@ static uint64_t sampling_bytes(const td__plan_input *in, const td_train_options 
     return batch->interactions * FLOAT + table;
 }
 
+/* known.c: the rows by query, and the largest batch's share of them. */
+static uint64_t known_bytes(const td__plan_input *in, const td_train_options *options,
+                            const td__plan_batch *batch)
+{
+    uint64_t rows = in->data->size.rows;
+    bool history = in->model->query_tower != TD_QUERY_ID;
+    bool whole = options->group == TD_GROUP_QUERIES && (!history || options->history_parts == 1);
+    if (!options->decoupled || whole) return 0;
+    uint64_t columns = td__sat_min(td__sat_mul(td__plan_longest(in, true), batch->queries), rows);
+    uint64_t lists = td__sat_mul(rows, INDEX) + (in->query_rows + 2) * INDEX;
+    return td__sat_add(lists, td__sat_mul(columns + batch->queries + 1, INDEX));
+}
+
 static uint64_t batches_bytes(const td__plan_input *in, const td_train_options *options,
                               const td__plan_batch *batch)
 {
@@ -79,6 +92,7 @@ static uint64_t batches_bytes(const td__plan_input *in, const td_train_options *
                      + batch->interactions * (2 * INDEX + OFFSET + FLOAT);
     uint64_t sum = td__sat_add(order_bytes(in, options), maps + marks + counts + rooms);
     sum = td__sat_add(sum, sampling_bytes(in, options, batch));
+    sum = td__sat_add(sum, known_bytes(in, options, batch));
     return td__sat_add(sum, negatives_bytes(in, options, batch));
 }
 

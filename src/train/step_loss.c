@@ -212,6 +212,8 @@ static td__softmax_batch softmax_batch(const td__step_loss *loss, const td__batc
         .hard_negatives = loss->options.hard_negatives,
         .label_smoothing = (double)loss->options.label_smoothing,
         .decoupled = loss->decoupled,
+        .absent_offset = batch->known_offset,
+        .absent_column = batch->known_column,
         .remove_copies = loss->options.remove_accidental_hits,
     };
 }

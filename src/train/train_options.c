@@ -50,7 +50,8 @@ static const td_option rows[] = {
     TD__OPTION_F32(td_train_options, partition_power, "partition-power", "1", 0.1, 10, "P",
                    "weight of ln Z against the positive's score; above 1: bilateral softmax loss"),
     TD__OPTION_BOOL(td_train_options, decoupled, "decoupled", "false",
-                    "softmax: a query's positives in the batch are no part of its Z: they do not compete"),
+                    "softmax: a query's positives, in the batch or not, are no part of its Z: they do not "
+                    "compete"),
     TD__OPTION_CHOICE(td_train_options, sampling_correction, "sampling-correction", "counts",
                       "none|counts|streaming",
                       "where the sampling probabilities of the candidates come from"),

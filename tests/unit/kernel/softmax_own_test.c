@@ -6,12 +6,13 @@
 
 #include "kernel/kernel.h"
 
-enum { ROWS = 19, COLUMNS = 130, ENTRIES = 3 * ROWS, DIM = 5 };
+enum { ROWS = 19, COLUMNS = 130, ENTRIES = 3 * ROWS, ABSENT = 6 * ROWS, DIM = 5 };
 
 /* Row r has entries 3 r .. 3 r + 2. */
 typedef struct problem {
     float rows[ROWS * DIM], columns[COLUMNS * DIM], bias[COLUMNS], own_bias[COLUMNS], weight[ENTRIES];
     uint32_t copies[COLUMNS], offset[ROWS + 1], column[ENTRIES];
+    uint32_t absent_offset[ROWS + 1], absent[ABSENT]; /* up to 6 a row; used where a test says so */
     float d_rows[ROWS * DIM], d_columns[COLUMNS * DIM], entry_loss[ENTRIES];
     td_precision precision;
     td__softmax_batch batch;
@@ -47,6 +48,24 @@ static void draw(problem *p, uint64_t seed, double size)
         .entry_loss = p->entry_loss, .d_rows = p->d_rows, .d_columns = p->d_columns};
 }
 
+/* Row r lacks r % 7 columns more; of 5 or 6, one is an entry's and one comes twice. */
+static void draw_absent(problem *p, uint64_t seed)
+{
+    uint32_t count = 0;
+    for (uint32_t r = 0; r < ROWS; r++) {
+        p->absent_offset[r] = count;
+        for (uint32_t i = 0; i < r % 7; i++) {
+            p->absent[count] = (uint32_t)test_uniform(&seed, 0, COLUMNS);
+            if (i == 3) p->absent[count] = p->column[3 * r + 1];
+            if (i == 4) p->absent[count] = p->absent[count - 2];
+            count++;
+        }
+    }
+    p->absent_offset[ROWS] = count;
+    p->batch.absent_offset = p->absent_offset;
+    p->batch.absent_column = p->absent;
+}
+
 static double score(const problem *p, uint32_t row, uint32_t column)
 {
     double sum = 0.0;
@@ -64,6 +83,17 @@ static bool is_entry_of(const problem *p, uint32_t row, uint32_t column)
     return false;
 }
 
+/* Is the column no part of a decoupled row? */
+static bool is_out(const problem *p, uint32_t row, uint32_t column)
+{
+    if (is_entry_of(p, row, column)) return true;
+    if (p->batch.absent_offset == NULL) return false;
+    for (uint32_t a = p->absent_offset[row]; a < p->absent_offset[row + 1]; a++) {
+        if (p->absent[a] == column) return true;
+    }
+    return false;
+}
+
 /* weight * (p ln Z - a), by the words of the header. */
 static double entry_loss(const problem *p, uint32_t b)
 {
@@ -73,7 +103,7 @@ static double entry_loss(const problem *p, uint32_t b)
     double sum = own_bias == NULL ? (double)p->copies[own] * exp(a) : exp(a);
     if (p->batch.decoupled) sum = 0.0;
     for (uint32_t k = 0; k < COLUMNS; k++) {
-        if (k == own || (p->batch.decoupled && is_entry_of(p, row, k))) continue;
+        if (k == own || (p->batch.decoupled && is_out(p, row, k))) continue;
         sum += (double)p->copies[k] * exp(score(p, row, k) + (double)p->bias[k]);
     }
     return (double)p->weight[b] * (p->batch.partition_power * log(sum) - a);
@@ -158,9 +188,11 @@ static void positives_out_of_their_partition_match_float64(void **state)
 {
     (void)state;
     td_context *context = test_context(2);
-    for (int apart = 0; apart < 2; apart++) {
-        draw(&found, 12 + (uint64_t)apart, 1.0);
+    for (int with = 0; with < 4; with++) {
+        int apart = with % 2;
+        draw(&found, 12 + (uint64_t)with, 1.0);
         found.batch.decoupled = true;
+        if (with >= 2) draw_absent(&found, 30);
         found.batch.partition_power = apart == 0 ? 1.0 : 1.2;
         if (apart == 0) {
             found.batch.own_bias = NULL;
@@ -168,6 +200,47 @@ static void positives_out_of_their_partition_match_float64(void **state)
         }
         check(&found, context);
     }
+    td_context_free(context);
+}
+
+/* As if the columns were not there: the gradients of a batch that never had them. */
+static void absent_columns_get_no_gradient(void **state)
+{
+    (void)state;
+    td_context *context = test_context(1);
+    draw(&found, 16, 1.0);
+    found.batch.decoupled = true;
+    for (uint32_t r = 0; r < ROWS; r++) {
+        found.absent_offset[r] = r * 6;
+        for (uint32_t i = 0; i < 6; i++) found.absent[r * 6 + i] = 20 * i;
+    }
+    found.absent_offset[ROWS] = ABSENT;
+    found.batch.absent_offset = found.absent_offset;
+    found.batch.absent_column = found.absent;
+    for (uint32_t b = 0; b < ENTRIES; b++) found.column[b] += found.column[b] % 20 == 0;
+    compute(&found, context);
+    for (uint32_t i = 0; i < 6; i++) {
+        for (uint32_t k = 0; k < DIM; k++) assert_true(found.d_columns[20 * i * DIM + k] == 0.0f);
+    }
+    assert_true(found.d_columns[DIM] != 0.0f);
+    td_context_free(context);
+}
+
+/* All but the entries are absent, one after the other: there is nothing left to be measured against. */
+static void with_all_others_absent_nothing_moves(void **state)
+{
+    (void)state;
+    static uint32_t all[ROWS * COLUMNS];
+    td_context *context = test_context(1);
+    draw(&found, 17, 4.0);
+    found.batch.decoupled = true;
+    for (uint32_t i = 0; i < ROWS * COLUMNS; i++) all[i] = i % COLUMNS;
+    for (uint32_t r = 0; r <= ROWS; r++) found.absent_offset[r] = r * COLUMNS;
+    found.batch.absent_offset = found.absent_offset;
+    found.batch.absent_column = all;
+    compute(&found, context);
+    assert_true(found.result.loss == 0.0);
+    for (uint32_t i = 0; i < COLUMNS * DIM; i++) assert_true(found.d_columns[i] == 0.0f);
     td_context_free(context);
 }
 
@@ -241,6 +314,7 @@ static void bfloat16_agrees_with_float32(void **state)
         softmax_make_exact(found.columns, COLUMNS * DIM);
         found.batch.temperature = SOFTMAX_FACTOR_1;
         if ((with & 1) != 0) found.batch.decoupled = true;
+        if ((with & 1) != 0) draw_absent(&found, 31);
         if ((with & 2) != 0) found.batch.own_bias = NULL;
         if ((with & 4) != 0) found.batch.partition_power = 1.2;
         for (uint32_t k = 0; k < COLUMNS && (with & 2) != 0; k++) found.copies[k] += found.copies[k] == 0;
@@ -283,6 +357,8 @@ int main(void)
         cmocka_unit_test(positives_apart_match_float64),
         cmocka_unit_test(powers_of_the_partition_match_float64),
         cmocka_unit_test(positives_out_of_their_partition_match_float64),
+        cmocka_unit_test(absent_columns_get_no_gradient),
+        cmocka_unit_test(with_all_others_absent_nothing_moves),
         cmocka_unit_test(a_decoupled_positive_never_lets_go),
         cmocka_unit_test(decoupled_without_negatives_nothing_moves),
         cmocka_unit_test(without_negatives_nothing_is_lost),

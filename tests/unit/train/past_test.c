@@ -25,6 +25,7 @@ typedef struct variant {
     td_group group;
     uint32_t threads;
     uint32_t layers; /* dense ones behind both tables */
+    bool decoupled;
 } variant;
 
 static void set_up(fixture *f, const variant *v)
@@ -51,6 +52,7 @@ static void set_up(fixture *f, const variant *v)
     f->options.loss.temperature = v->similarity == TD_SIMILARITY_COSINE ? 0.3f : 1.0f;
     f->options.optimizer.optimizer = TD_OPTIMIZER_SGD;
     f->options.id_dropout = 0.25f;
+    f->options.decoupled = v->decoupled;
 }
 
 static void start(fixture *f)
@@ -219,10 +221,12 @@ static void all_weights_move_by_their_gradients(void **state)
 {
     (void)state;
     const variant variants[] = {
-        {TD_QUERY_HISTORY, TD_POOLING_MEAN, TD_SIMILARITY_DOT, TD_GROUP_ROWS, 2, 0},
-        {TD_QUERY_ID_HISTORY, TD_POOLING_SQRT, TD_SIMILARITY_COSINE, TD_GROUP_QUERIES, 2, 0},
-        {TD_QUERY_ID_HISTORY, TD_POOLING_ATTENTION, TD_SIMILARITY_DOT, TD_GROUP_ROWS, 1, 0},
-        {TD_QUERY_ID_HISTORY, TD_POOLING_MEAN, TD_SIMILARITY_DOT, TD_GROUP_QUERIES, 2, 1},
+        {TD_QUERY_HISTORY, TD_POOLING_MEAN, TD_SIMILARITY_DOT, TD_GROUP_ROWS, 2, 0, false},
+        {TD_QUERY_ID_HISTORY, TD_POOLING_SQRT, TD_SIMILARITY_COSINE, TD_GROUP_QUERIES, 2, 0, false},
+        {TD_QUERY_ID_HISTORY, TD_POOLING_ATTENTION, TD_SIMILARITY_DOT, TD_GROUP_ROWS, 1, 0, false},
+        {TD_QUERY_ID_HISTORY, TD_POOLING_MEAN, TD_SIMILARITY_DOT, TD_GROUP_QUERIES, 2, 1, false},
+        {TD_QUERY_ID_HISTORY, TD_POOLING_MEAN, TD_SIMILARITY_DOT, TD_GROUP_QUERIES, 2, 0, true},
+        {TD_QUERY_HISTORY, TD_POOLING_MEAN, TD_SIMILARITY_COSINE, TD_GROUP_ROWS, 1, 0, true},
     };
     for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++) {
         fixture f;
@@ -280,7 +284,7 @@ static void any_number_of_threads_gives_the_same_bits(void **state)
         fixture f[3];
         for (int t = 0; t < 3; t++) {
             const variant v = {TD_QUERY_ID_HISTORY, (td_pooling)pooling, TD_SIMILARITY_COSINE,
-                               TD_GROUP_QUERIES, threads[t], 0};
+                               TD_GROUP_QUERIES, threads[t], 0, true};
             train_with(&v, &weights[t], &f[t]);
         }
         const td__parameter *parameter;
@@ -305,7 +309,7 @@ static void a_training_gone_on_with_gives_the_same_bits(void **state)
     td_error err;
     fixture whole, parts;
     const variant v = {TD_QUERY_HISTORY, TD_POOLING_ATTENTION, TD_SIMILARITY_COSINE, TD_GROUP_QUERIES,
-                       2, 0};
+                       2, 0, false};
     set_up(&whole, &v);
     set_up(&parts, &v);
     whole.options.epochs = 4;

@@ -183,6 +183,8 @@ static void histories_are_planned(void **state)
     w->options.group = TD_GROUP_QUERIES;
     w->options.batch_size = 3000;
     check_training("training on parts of whole queries", w, false);
+    w->options.decoupled = true;
+    check_training("training on parts, decoupled", w, false);
     free_world(w);
 }
 

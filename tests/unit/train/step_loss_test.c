@@ -223,6 +223,55 @@ static void symmetric_needs_the_softmax_and_one_head(void **state)
     td_context_free(context);
 }
 
+/* ln of the sum over what a query neither asks for nor is known to have, each with its copies, minus the
+ * score: over the repeated interactions, by the words of the headers. */
+static double decoupled_loss(const drawn *d, bool has[QUERIES][CANDIDATES])
+{
+    double sum = 0.0;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        double others = 0.0, own = 0.0;
+        const float *query = d->query + d->query_of[i] * DIM;
+        for (uint32_t j = 0; j < COUNT; j++) {
+            double score = 0.0;
+            for (uint32_t k = 0; k < DIM; k++) {
+                score += (double)query[k] * (double)d->candidate[d->candidate_of[j] * DIM + k];
+            }
+            if (j == i) own = score;
+            if (!has[d->query_of[i]][d->candidate_of[j]]) others += exp(score);
+        }
+        sum += log(others) - own;
+    }
+    return sum;
+}
+
+static void what_a_query_is_known_to_have_is_no_negative(void **state)
+{
+    (void)state;
+    static drawn d;
+    static bool has[QUERIES][CANDIDATES];
+    uint32_t offset[QUERIES + 1], column[QUERIES * 3];
+    td_error err;
+    double sum;
+    td_context *context = test_context(1);
+    draw(&d, 6, 0);
+    d.options.decoupled = true;
+    for (uint32_t i = 0; i < COUNT; i++) has[d.query_of[i]][d.candidate_of[i]] = true;
+    assert_ok(run(&d, context, &sum, &err));
+    assert_close(sum, decoupled_loss(&d, has), 1e-5, 0);
+    for (uint32_t q = 0; q <= QUERIES; q++) offset[q] = 3 * q;
+    for (uint32_t i = 0; i < 3 * QUERIES; i++) {
+        column[i] = (7 * i + i / 3) % CANDIDATES;
+        has[i / 3][column[i]] = true;
+    }
+    d.batch.known_offset = offset;
+    d.batch.known_column = column;
+    double before = sum;
+    assert_ok(run(&d, context, &sum, &err));
+    assert_close(sum, decoupled_loss(&d, has), 1e-5, 0);
+    assert_true(sum < before - 1.0);
+    td_context_free(context);
+}
+
 static void decoupled_is_for_the_plain_softmax(void **state)
 {
     (void)state;
@@ -285,6 +334,7 @@ int main(void)
         cmocka_unit_test(same_bits_for_1_2_and_7_threads),
         cmocka_unit_test(compute_allocates_nothing),
         cmocka_unit_test(symmetric_needs_the_softmax_and_one_head),
+        cmocka_unit_test(what_a_query_is_known_to_have_is_no_negative),
         cmocka_unit_test(decoupled_is_for_the_plain_softmax),
         cmocka_unit_test(losses_that_are_no_number_are_refused),
         cmocka_unit_test(survives_every_failed_allocation),
