@@ -355,8 +355,8 @@ def builds(name, rows, dim):
     leaves = max(16, root if rows >= 500000 else root // 2)
     power = 2 ** max(4, (4 * root).bit_length() - 1 if rows >= 500000 else (2 * root).bit_length() - 1)
     if name == "tandem":
-        return [{"kind": "tree"}, {"kind": "tree", "dimensions-per-block": 1},
-                {"kind": "tree", "num-leaves": leaves}]
+        return [{"kind": "tree"}, {"kind": "tree", "num-leaves": 2 * leaves},
+                {"kind": "tree", "num-leaves": leaves}, {"kind": "tree", "dimensions-per-block": 1}]
     if name in ("tandem-fp32", "tandem-int8"):
         return [{"kind": "exact", "prefilter": "int8" if name == "tandem-int8" else "none"}]
     if name in ("scann", "scann-core"):
@@ -373,7 +373,8 @@ def builds(name, rows, dim):
     if name == "faiss-hnsw":
         return [{"factory": f"HNSW{m}", "efConstruction": 200} for m in (32, 16)]
     if name == "hnswlib":
-        return [{"M": m, "ef": 200} for m in (24, 16)]
+        return [{"M": m, "ef": ef} for m, ef in (((24, 200), (16, 200)) if rows < 500000
+                                                 else ((16, 100), (24, 200)))]
     if name == "usearch":
         return [{"M": 16, "ef": 200, "dtype": kind} for kind in ("f32", "i8")]
     if name == "lorann":
@@ -389,30 +390,33 @@ def builds(name, rows, dim):
 
 
 def settings(name, rows, build, k):
-    """Ways to search."""
+    """Ways to search: walks, each of settings whose first number rises, and the effort with it."""
     wide = [w for w in WIDTHS if w >= k]
+    factors = (8, 4, 16, 2, 32, 64, 128)  # of k: items that are scored again; likely ones first
     if name == "tandem":
-        return [{"target-recall": target} for target in TARGETS]
+        leaves = build.get("num-leaves", round(rows ** 0.5) // 2)
+        return [[{"target-recall": target} for target in TARGETS]] + [
+            [{"num-leaves-to-search": count, "reordering-num-neighbors": factor * k}
+             for count in powers(2, max(8, leaves // 2), 16)] for factor in factors[:4]]
     if name in ("scann", "scann-core"):
-        return [{"leaves": leaves, "reorder": reorder}
-                for leaves in powers(2, max(8, build["leaves"] // 2), 14)
-                for reorder in (2 * k, 4 * k, 8 * k, 16 * k, 32 * k, 64 * k, 128 * k)
-                if reorder <= 3200]
+        return [[{"leaves": leaves, "reorder": factor * k}
+                 for leaves in powers(2, max(8, build["leaves"] // 2), 16)]
+                for factor in factors if factor * k <= 3200]
     if name == "faiss-ivf":
         lists = int(build["factory"].split(",")[0][3:])
-        return [{"nprobe": probes, "k_factor_rf": factor}
-                for probes in powers(2, max(8, lists // 3), 14) for factor in (2, 4, 8, 16, 32, 64, 128)
-                if factor * k <= 3200]
+        return [[{"nprobe": probes, "k_factor_rf": factor}
+                 for probes in powers(2, max(8, lists // 3), 16)]
+                for factor in factors if factor * k <= 3200]
     if name == "faiss-hnsw":
-        return [{"efSearch": width} for width in wide]
+        return [[{"efSearch": width} for width in wide]]
     if name in ("hnswlib", "usearch", "vsag"):
-        return [{"ef": width} for width in wide if name != "vsag" or width <= 1000]
+        return [[{"ef": width} for width in wide if name != "vsag" or width <= 1000]]
     if name == "lorann":
-        return [{"clusters": clusters, "rerank": rerank}
-                for clusters in powers(2, max(8, build["clusters"] // 3), 14)
-                for rerank in (2 * k, 4 * k, 8 * k, 16 * k, 32 * k) if rerank <= 3200]
+        return [[{"clusters": clusters, "rerank": factor * k}
+                 for clusters in powers(2, max(8, build["clusters"] // 3), 16)]
+                for factor in factors if factor * k <= 3200]
     if name == "rabitq":
-        return [{"leaves": leaves} for leaves in powers(2, build["leaves"], 24)]
+        return [[{"leaves": leaves} for leaves in powers(2, build["leaves"], 24)]]
     if name == "ngt":
-        return [{"epsilon": epsilon / 100} for epsilon in range(-10, 41, 5)]
-    return [{}]
+        return [[{"epsilon": epsilon / 100} for epsilon in range(-10, 41, 5)]]
+    return [[{}]]

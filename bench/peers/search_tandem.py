@@ -1,6 +1,7 @@
 """Tandem's index through its C interface, as the other peers are used through Python."""
 
 import ctypes
+import hashlib
 import os
 
 import numpy as np
@@ -24,7 +25,8 @@ class OptionTable(ctypes.Structure):
                 ("count", ctypes.c_uint32), ("rows", ctypes.c_void_p)]
 
 
-lib = ctypes.CDLL(os.path.join(os.environ.get("TANDEM_BUILD", "build"), "libtandem.so"))
+LIBRARY = os.path.join(os.environ.get("TANDEM_BUILD", "build"), "libtandem.so")
+lib = ctypes.CDLL(LIBRARY)
 lib.td_index_option_table.restype = ctypes.POINTER(OptionTable)
 lib.td_search_effort_option_table.restype = ctypes.POINTER(OptionTable)
 lib.td_context_kernel.restype = ctypes.c_char_p
@@ -116,6 +118,11 @@ class Tandem:
         self.queries.data = queries.__array_interface__["data"][0]
         must(lib.td_searcher_search(*self.arguments))
         return self.hits["position"]
+
+    def version(self):
+        """What an index is kept under: of another library it is built again."""
+        with open(LIBRARY, "rb") as file:
+            return hashlib.sha1(file.read()).hexdigest()[:10]
 
     def about(self):
         return "kernels " + lib.td_context_kernel(self.context(1)).decode()

@@ -9,7 +9,6 @@ Users are cut in three: those at hand when an index is built or calibrated and s
 import hashlib
 import json
 import os
-import resource
 import sys
 import time
 
@@ -20,18 +19,16 @@ from search_systems import SYSTEMS
 QUERIES = 1000
 
 
-def memory():
+def memory(what="RssAnon"):
+    """Bytes of this process: its own, or with those of files that it maps (VmRSS)."""
     with open("/proc/self/status") as file:
-        for line in file:
-            if line.startswith(("VmRSS", "RssAnon")):
-                anonymous = int(line.split()[1]) * 1024
-    return anonymous
+        return next(int(line.split()[1]) for line in file if line.startswith(what)) * 1024
 
 
 class Worker:
     def __init__(self, name, items, users, cache):
         self.name, self.cache = name, cache
-        self.items = np.ascontiguousarray(np.load(items), np.float32)
+        self.items = np.ascontiguousarray(np.load(items, mmap_mode="r"), np.float32)
         every = np.ascontiguousarray(np.load(users), np.float32)
         order = np.random.default_rng(7).permutation(len(every))
         self.sets = {"choose": every[order[:QUERIES]].copy(),
@@ -69,17 +66,18 @@ class Worker:
         return sum(len(set(row[good])) for row, good in zip(found, fine)) / found.shape[0] / k
 
     def build(self, build):
-        name = json.dumps([self.name, build], sort_keys=True)
+        version = [SYSTEMS[self.name]().version()] if self.name == "tandem" else []
+        name = json.dumps([self.name, build] + version, sort_keys=True)
         path = os.path.join(self.cache, self.key + "-" + self.name + "-" +
                             hashlib.sha1(name.encode()).hexdigest()[:10])
         self.system = None
         self.system = SYSTEMS[self.name]()
         if os.path.exists(path + ".facts"):
-            before = memory()
+            before = memory("VmRSS")
             self.system.load(path)
             with open(path + ".facts") as file:
                 facts = json.load(file)
-            facts["loaded_mb"] = (memory() - before) / 1e6
+            facts["loaded_mb"] = (memory("VmRSS") - before) / 1e6
             return facts
         before, start, used = memory(), time.perf_counter(), time.process_time()
         self.system.build(self.items, self.sets["choose"],
