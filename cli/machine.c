@@ -11,12 +11,20 @@
 
 enum { PATH_BYTES = 4096, LINE_BYTES = 4352 };
 
+/* A file by its folder and name. NULL: it is not there. */
+static FILE *open_in(const char *folder, const char *name)
+{
+    char path[PATH_BYTES + 64];
+    int length = snprintf(path, sizeof path, "%s/%s", folder, name);
+    return length > 0 && (size_t)length < sizeof path ? fopen(path, "r") : NULL;
+}
+
 /* The number behind `key` at the start of a line of a file. */
-static uint64_t number_in(const char *path, const char *key, uint64_t otherwise)
+static uint64_t number_in(const char *folder, const char *name, const char *key, uint64_t otherwise)
 {
     char line[256];
     uint64_t value = otherwise;
-    FILE *file = fopen(path, "r");
+    FILE *file = open_in(folder, name);
     if (file == NULL) return otherwise;
     while (fgets(line, sizeof line, file) != NULL) {
         unsigned long long found;
@@ -28,16 +36,8 @@ static uint64_t number_in(const char *path, const char *key, uint64_t otherwise)
     return value;
 }
 
-/* A file's path and `name` in its folder. */
-static uint64_t number_of(const char *folder, const char *name, const char *key, uint64_t otherwise)
-{
-    char path[PATH_BYTES + 64];
-    int length = snprintf(path, sizeof path, "%s/%s", folder, name);
-    return length > 0 && (size_t)length < sizeof path ? number_in(path, key, otherwise) : otherwise;
-}
-
 typedef struct group_files {
-    const char *root, *limit, *usage, *cache;
+    const char *top, *limit, *usage, *cache;
 } group_files;
 
 static const group_files version_1 = {"/sys/fs/cgroup/memory", "memory.limit_in_bytes",
@@ -48,38 +48,38 @@ static const group_files version_2 = {"/sys/fs/cgroup", "memory.max", "memory.cu
 /* Limit less usage of one group. Pages of files that nobody used lately can go: no usage. */
 static uint64_t left_in(const char *folder, const group_files *files)
 {
-    uint64_t limit = number_of(folder, files->limit, "", UINT64_MAX);
-    uint64_t usage = number_of(folder, files->usage, "", 0);
-    uint64_t cache = number_of(folder, "memory.stat", files->cache, 0);
+    uint64_t limit = number_in(folder, files->limit, "", UINT64_MAX);
+    uint64_t usage = number_in(folder, files->usage, "", 0);
+    uint64_t cache = number_in(folder, "memory.stat", files->cache, 0);
     if (limit == UINT64_MAX) return limit;
     usage = usage > cache ? usage - cache : 0;
     return limit > usage ? limit - usage : 0;
 }
 
 /* The least that a group and those above it leave. In a container the path may be that of the host,
- * which is not there: its groups then say nothing, but the root does. */
-static uint64_t left_in_all(const char *group, const group_files *files)
+ * which is not there: its groups then say nothing, but the top does. */
+static uint64_t left_in_all(const char *root, const char *group, const group_files *files)
 {
     char folder[PATH_BYTES];
-    size_t root = strlen(files->root);
+    size_t top = strlen(root) + strlen(files->top);
     uint64_t least = UINT64_MAX;
-    int length = snprintf(folder, sizeof folder, "%s%s", files->root, group);
+    int length = snprintf(folder, sizeof folder, "%s%s%s", root, files->top, group);
     if (length < 0 || (size_t)length >= sizeof folder) return least;
     for (;;) {
         uint64_t left = left_in(folder, files);
         char *slash = strrchr(folder, '/');
         if (left < least) least = left;
-        if (strlen(folder) <= root || slash == NULL) return least;
+        if (strlen(folder) <= top || slash == NULL) return least;
         *slash = '\0';
     }
 }
 
 /* Lines "4:memory:/path" (version 1) and "0::/path" (version 2). */
-static uint64_t left_in_groups(void)
+static uint64_t left_in_groups(const char *root)
 {
     char line[LINE_BYTES];
     uint64_t least = UINT64_MAX;
-    FILE *file = fopen("/proc/self/cgroup", "r");
+    FILE *file = open_in(root, "proc/self/cgroup");
     if (file == NULL) return least;
     while (fgets(line, sizeof line, file) != NULL) {
         char *names = strchr(line, ':'), *path = names == NULL ? NULL : strchr(names + 1, ':');
@@ -88,17 +88,17 @@ static uint64_t left_in_groups(void)
         bool unified = path == names + 1;
         *path++ = '\0';
         if (!unified && strstr(names, "memory") == NULL) continue;
-        uint64_t left = left_in_all(path, unified ? &version_2 : &version_1);
+        uint64_t left = left_in_all(root, path, unified ? &version_2 : &version_1);
         if (left < least) least = left;
     }
     fclose(file);
     return least;
 }
 
-uint64_t cli_memory_free(void)
+uint64_t cli_memory_free(const char *root)
 {
-    uint64_t kilobytes = number_in("/proc/meminfo", "MemAvailable:", UINT64_MAX);
+    uint64_t kilobytes = number_in(root, "proc/meminfo", "MemAvailable:", UINT64_MAX);
     uint64_t machine = kilobytes > UINT64_MAX / 1024 ? UINT64_MAX : kilobytes * 1024;
-    uint64_t groups = left_in_groups();
+    uint64_t groups = left_in_groups(root);
     return groups < machine ? groups : machine;
 }

@@ -100,7 +100,7 @@ td_status cli_memory_plan(cli_memory_report *report, const cli_memory *memory, c
 {
     td_status status = TD_OK;
     *report = (cli_memory_report){.bytes_max = memory->bytes_max};
-    if (report->bytes_max == 0) report->bytes_max = cli_memory_free();
+    if (report->bytes_max == 0) report->bytes_max = cli_memory_free("");
     TD_TRY(make_plan(&report->plan, call, job, err));
     if (memory->plan && !call->common->json) print_plan(stdout, report);
     else if (!call->common->quiet) print_plan(stderr, report);

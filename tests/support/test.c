@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "support/test.h"
 
-#include <dirent.h>
+#include <ftw.h>
 #include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -126,15 +126,15 @@ void test_every_allocation(td_status (*body)(void *state, td_context *context, t
 
 static char directory[256];
 
+static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status, (void)kind, (void)place;
+    return remove(path);
+}
+
 static void remove_directory(void)
 {
-    DIR *entries = opendir(directory);
-    if (entries == NULL) return;
-    for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
-        unlinkat(dirfd(entries), entry->d_name, 0);
-    }
-    closedir(entries);
-    rmdir(directory);
+    nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 const char *test_directory(void)
