@@ -33,12 +33,18 @@ static float dot(const float *a, const float *b, uint32_t dim)
     return sum;
 }
 
+/* The first lanes of a register, one for each of the numbers that are left. */
+static __mmask16 lanes_for(uint32_t left)
+{
+    uint32_t bits = left >= LANES ? 0xFFFF : (1u << left) - 1;
+    return (__mmask16)bits;
+}
+
 static void axpy(float alpha, const float *x, float *y, uint32_t dim)
 {
     __m512 factor = _mm512_set1_ps(alpha);
     for (uint32_t k = 0; k < dim; k += LANES) {
-        uint32_t left = dim - k;
-        __mmask16 lanes = left >= LANES ? (__mmask16)0xFFFF : (__mmask16)((1u << left) - 1);
+        __mmask16 lanes = lanes_for(dim - k);
         __m512 sum = _mm512_fmadd_ps(factor, _mm512_maskz_loadu_ps(lanes, x + k),
                                      _mm512_maskz_loadu_ps(lanes, y + k));
         _mm512_mask_storeu_ps(y + k, lanes, sum);
