@@ -34,7 +34,8 @@ enum {
     WITH_POSITIVES = 256, /* shared by rows, fewer candidates than rows */
     WITH_EXTRA = 512,     /* more candidates than rows */
     WITH_MEAN = 1024,
-    WITH_ALL = 2048 /* number of combinations */
+    WITH_ALL = 2048, /* number of combinations */
+    WITH_STEP = TEST_THREAD_SANITIZER ? 13 : 1 /* to the next that a test tries */
 };
 
 typedef struct random_batch {

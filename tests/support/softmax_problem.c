@@ -87,7 +87,8 @@ void softmax_solve(softmax_truth *t, softmax_problem p)
 {
     memset(t, 0, sizeof *t);
     t->p = p;
-    assert_true(p.batch <= SOFTMAX_LIMIT && p.extra <= SOFTMAX_LIMIT && p.queries <= SOFTMAX_LIMIT && p.items <= SOFTMAX_LIMIT);
+    assert_true(p.batch <= SOFTMAX_LIMIT && p.extra <= SOFTMAX_LIMIT);
+    assert_true(p.queries <= SOFTMAX_LIMIT && p.items <= SOFTMAX_LIMIT);
     draw_data(t);
     for (uint32_t b = 0; b < p.batch; b++) add_row(t, b);
 }
@@ -224,11 +225,10 @@ void softmax_check(const softmax_form *f, const softmax_truth *t, double toleran
     }
 }
 
-
 softmax_problem softmax_usual(uint64_t seed)
 {
     return (softmax_problem){.queries = 40, .items = 30, .batch = 100, .extra = 20, .dim = 24,
-                     .temperature = 1.0f, .size = 0.5f, .seed = seed};
+                             .temperature = 1.0f, .size = 0.5f, .seed = seed};
 }
 
 void softmax_same_results(const softmax_form *a, const softmax_form *b, const char *what)

@@ -146,9 +146,7 @@ static void meet_once(td_context *context)
 static void nobody_waits_for_a_worker_that_is_late(void **state)
 {
     (void)state;
-#if defined(__SANITIZE_THREAD__)
-    skip(); /* the sanitizer hands over signals at times of its own */
-#endif
+    if (TEST_THREAD_SANITIZER) skip(); /* it hands over signals at times of its own */
     td_context *context = test_context(2);
     struct sigaction before, action = {.sa_handler = hold_up};
     struct timespec until_asleep = {.tv_nsec = 50000000};

@@ -4,16 +4,13 @@
  * losses must be those of float64, and only the rounded weights show in gradients. The others show what
  * training gets. */
 #include "support/bf16_by_hand.h"
-#include "support/softmax_problem.h"
+#include "support/softmax_cases.h"
 
 #include <math.h>
 
 #include "kernel/bf16.h"
 #include "kernel/kernel.h"
 #include "kernel/softmax_bf16.h"
-
-static softmax_truth expected;
-static softmax_form found, again;
 
 static softmax_problem exact(uint64_t seed)
 {
@@ -29,30 +26,6 @@ static softmax_problem rounded(uint64_t seed)
     softmax_problem p = softmax_usual(seed);
     p.precision = TD_PRECISION_BFLOAT16;
     return p;
-}
-
-static softmax_problem varied(void)
-{
-    softmax_problem p = rounded(21);
-    p.batch = 390;
-    p.queries = p.items = 200;
-    p.dim = 40;
-    p.remove = p.weighted = p.biased = true;
-    return p;
-}
-
-/* All four forms of a problem. */
-static void check_forms(softmax_problem p, td_context *context, double tolerance)
-{
-    softmax_solve(&expected, p);
-    for (int rows = 0; rows < 2; rows++) {
-        for (int columns = 0; columns < 2; columns++) {
-            if (p.remove && rows == 1 && columns == 0) continue; /* rings: one entry a row */
-            softmax_make_form(&found, &expected, rows == 1, columns == 1);
-            softmax_run(&found, context);
-            softmax_check(&found, &expected, tolerance);
-        }
-    }
 }
 
 /* --- numbers */
@@ -99,16 +72,7 @@ static void test_rounding_is_never_off_by_more_than_half_a_step(void **state)
 static void test_exact_vectors_have_the_losses_of_float64(void **state)
 {
     (void)state;
-    td_context *context = test_context(2);
-    uint64_t random = 11;
-    for (uint64_t seed = 1; seed <= 60; seed++) {
-        softmax_problem p = exact(seed);
-        p.batch = 1 + (uint32_t)test_uniform(&random, 0, 100);
-        p.extra = (uint32_t)test_uniform(&random, 0, 60);
-        p.dim = 1 + (uint32_t)test_uniform(&random, 0, 100);
-        check_forms(p, context, 3e-3); /* some have few negatives */
-    }
-    td_context_free(context);
+    check_ragged_shapes(exact, 3e-3); /* some have few negatives */
 }
 
 static void test_options_with_exact_vectors(void **state)
@@ -219,33 +183,13 @@ static void test_temperature_gradient_is_the_slope_of_the_loss(void **state)
 static void test_same_bits_for_1_2_and_7_threads(void **state)
 {
     (void)state;
-    static const uint32_t threads[] = {1, 2, 7};
-    softmax_solve(&expected, varied());
-    for (uint32_t i = 0; i < 3; i++) {
-        td_context *context = test_context(threads[i]);
-        softmax_make_form(&again, &expected, true, true);
-        softmax_run(&again, context);
-        td_context_free(context);
-        if (i == 0) memcpy(&found, &again, sizeof found);
-        softmax_same_results(&found, &again, "threads");
-    }
-}
-
-static void run_on(softmax_form *f, const char *kernel)
-{
-    td_context *context;
-    td_error err;
-    td_context_options options = {.threads = 1, .kernel = kernel};
-    assert_ok(td_context_create(&context, &options, &err));
-    softmax_make_form(f, &expected, false, false);
-    softmax_run(f, context);
-    td_context_free(context);
+    check_same_bits_for_1_2_and_7_threads(varied(TD_PRECISION_BFLOAT16));
 }
 
 static void test_sets_that_widen_give_the_bits_of_plain_c(void **state)
 {
     (void)state;
-    softmax_solve(&expected, varied());
+    softmax_solve(&expected, varied(TD_PRECISION_BFLOAT16));
     run_on(&found, "ref");
     for (uint32_t set = 1; td__kernels_at(set) != NULL; set++) {
         const td__kernels *kernels = td__kernels_at(set);
@@ -272,7 +216,7 @@ static void compare_with_plain_c(const char *name)
 static void test_sets_with_an_instruction_agree_with_plain_c(void **state)
 {
     (void)state;
-    softmax_solve(&expected, varied());
+    softmax_solve(&expected, varied(TD_PRECISION_BFLOAT16));
     run_on(&found, "ref");
     for (uint32_t set = 1; td__kernels_at(set) != NULL; set++) {
         const td__kernels *kernels = td__kernels_at(set);
@@ -292,7 +236,7 @@ static void test_instructions_done_by_hand_give_the_bits_of_plain_c(void **state
     (void)state;
 #if defined(__x86_64__)
     if (bf16_by_hand_available()) {
-        softmax_solve(&expected, varied());
+        softmax_solve(&expected, varied(TD_PRECISION_BFLOAT16));
         run_on(&found, "ref");
         td_context *context = test_context(1);
         td__kernels by_hand = *context->kernels;
@@ -313,26 +257,8 @@ static void test_instructions_done_by_hand_give_the_bits_of_plain_c(void **state
 static void test_numbers_that_are_not_finite_name_the_row(void **state)
 {
     (void)state;
-    static const float bad[] = {NAN, INFINITY, -INFINITY, 0x1.fffp127f};
-    td_error err;
-    td_context *context = test_context(2);
-    td__softmax *softmax;
-    softmax_solve(&expected, rounded(61));
-    softmax_make_form(&found, &expected, false, false);
-    assert_ok(td__softmax_create(&softmax, context, &found.shape, &err));
-    for (int i = 0; i < 4; i++) { /* the last rounds to infinity */
-        softmax_make_form(&found, &expected, false, false);
-        found.rows[77 * found.shape.dim + 3] = bad[i];
-        assert_fails(td__softmax_compute(softmax, &found.batch, &found.result, &err), TD_ERR_NUMERIC,
-                     "row 77");
-    }
-    softmax_make_form(&found, &expected, false, false);
-    found.columns[5] = NAN;
-    assert_fails(td__softmax_compute(softmax, &found.batch, &found.result, &err), TD_ERR_NUMERIC, "row 0");
-    softmax_make_form(&found, &expected, false, false);
-    assert_ok(td__softmax_compute(softmax, &found.batch, &found.result, &err));
-    td__softmax_free(softmax);
-    td_context_free(context);
+    static const float bad[] = {NAN, INFINITY, -INFINITY, 0x1.fffp127f}; /* the last when rounded */
+    check_bad_numbers(exact(61), bad, 4, 2e-3);
 }
 
 /* Vectors below 2^-126 are zeros: the loss of equal scores, gradients of what is left. */
@@ -362,19 +288,7 @@ static void test_numbers_below_the_normal_ones_count_as_zero(void **state)
 static void test_compute_allocates_nothing(void **state)
 {
     (void)state;
-    td_error err;
-    test_memory memory = {.fail_at = -1};
-    td_context *context = test_context_on(&memory, 2);
-    td__softmax *softmax;
-    softmax_solve(&expected, varied());
-    softmax_make_form(&found, &expected, true, true);
-    assert_ok(td__softmax_create(&softmax, context, &found.shape, &err));
-    int64_t before = memory.allocations;
-    assert_ok(td__softmax_compute(softmax, &found.batch, &found.result, &err));
-    assert_int_equal(memory.allocations, before);
-    td__softmax_free(softmax);
-    td_context_free(context);
-    assert_int_equal(memory.blocks, 0);
+    check_compute_allocates_nothing(varied(TD_PRECISION_BFLOAT16));
 }
 
 static void test_workspace_is_what_the_header_says(void **state)
@@ -398,21 +312,10 @@ static void test_workspace_is_what_the_header_says(void **state)
     td_context_free(context);
 }
 
-static td_status create_and_free(void *state, td_context *context, td_error *err)
-{
-    td__softmax *softmax;
-    td__softmax_shape shape = {.rows = 10, .columns = 20, .entries = 10, .dim = 8,
-                               .precision = TD_PRECISION_BFLOAT16};
-    (void)state;
-    td_status status = td__softmax_create(&softmax, context, &shape, err);
-    td__softmax_free(softmax);
-    return status;
-}
-
 static void test_every_failed_allocation_is_reported(void **state)
 {
     (void)state;
-    test_every_allocation(create_and_free, NULL);
+    check_every_failed_allocation(TD_PRECISION_BFLOAT16);
 }
 
 int main(void)

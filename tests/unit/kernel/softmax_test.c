@@ -1,43 +1,14 @@
 /* softmax_test.c -- the softmax engine against float64, in all the forms a batch can take. */
-#include "support/softmax_problem.h"
+#include "support/softmax_cases.h"
 
 #include <math.h>
 
 #include "kernel/kernel.h"
 
-static softmax_truth expected;
-static softmax_form found, again;
-
-/* All four forms of a problem. */
-static void check_forms(softmax_problem p, td_context *context, double tolerance)
-{
-    softmax_solve(&expected, p);
-    for (int rows = 0; rows < 2; rows++) {
-        for (int columns = 0; columns < 2; columns++) {
-            /* rings are for rows with one entry each */
-            if (p.remove && rows == 1 && columns == 0) continue;
-            softmax_make_form(&found, &expected, rows == 1, columns == 1);
-            softmax_run(&found, context);
-            softmax_check(&found, &expected, tolerance);
-        }
-    }
-}
-
-/* --- tests */
-
 static void test_ragged_shapes_match_float64(void **state)
 {
     (void)state;
-    td_context *context = test_context(2);
-    uint64_t random = 11;
-    for (uint64_t seed = 1; seed <= 60; seed++) {
-        softmax_problem p = softmax_usual(seed);
-        p.batch = 1 + (uint32_t)test_uniform(&random, 0, 100);
-        p.extra = (uint32_t)test_uniform(&random, 0, 60);
-        p.dim = 1 + (uint32_t)test_uniform(&random, 0, 100);
-        check_forms(p, context, 2e-6);
-    }
-    td_context_free(context);
+    check_ragged_shapes(softmax_usual, 2e-6);
 }
 
 static void test_options_match_float64(void **state)
@@ -125,46 +96,21 @@ static void test_second_strip_of_a_group_adds_to_the_first(void **state)
     td_context_free(context);
 }
 
-static softmax_problem varied(void)
-{
-    softmax_problem p = softmax_usual(21);
-    p.batch = 390;
-    p.queries = p.items = 200;
-    p.dim = 40;
-    p.remove = p.weighted = p.biased = true;
-    return p;
-}
-
 static void test_same_bits_for_1_2_and_7_threads(void **state)
 {
     (void)state;
-    static const uint32_t threads[] = {1, 2, 7};
-    softmax_solve(&expected, varied());
-    for (uint32_t i = 0; i < 3; i++) {
-        td_context *context = test_context(threads[i]);
-        softmax_make_form(&again, &expected, true, true);
-        softmax_run(&again, context);
-        td_context_free(context);
-        if (i == 0) memcpy(&found, &again, sizeof found);
-        softmax_same_results(&found, &again, "threads");
-    }
+    check_same_bits_for_1_2_and_7_threads(varied(TD_PRECISION_FLOAT32));
 }
 
 static void test_same_bits_for_all_kernel_sets(void **state)
 {
     (void)state;
-    softmax_solve(&expected, varied());
-    for (uint32_t set = 0; td__kernels_at(set) != NULL; set++) {
+    softmax_solve(&expected, varied(TD_PRECISION_FLOAT32));
+    run_on(&found, "ref");
+    for (uint32_t set = 1; td__kernels_at(set) != NULL; set++) {
         const td__kernels *kernels = td__kernels_at(set);
         if (!kernels->available()) continue;
-        td_context *context;
-        td_error err;
-        td_context_options options = {.threads = 1, .kernel = kernels->name};
-        assert_ok(td_context_create(&context, &options, &err));
-        softmax_make_form(&again, &expected, false, false);
-        softmax_run(&again, context);
-        td_context_free(context);
-        if (set == 0) memcpy(&found, &again, sizeof found);
+        run_on(&again, kernels->name);
         softmax_same_results(&found, &again, kernels->name);
     }
 }
@@ -181,7 +127,7 @@ static void test_same_bits_on_all_processors(void **state)
 {
     (void)state;
     td_context *context = test_context(2);
-    softmax_solve(&expected, varied());
+    softmax_solve(&expected, varied(TD_PRECISION_FLOAT32));
     softmax_make_form(&found, &expected, true, true);
     softmax_run(&found, context);
     td_context_free(context);
@@ -360,45 +306,13 @@ static void test_numbers_that_are_not_finite_name_the_row(void **state)
 {
     (void)state;
     static const float bad[] = {NAN, INFINITY, -INFINITY};
-    td_error err;
-    td_context *context = test_context(2);
-    td__softmax *softmax;
-    softmax_solve(&expected, softmax_usual(61));
-    softmax_make_form(&found, &expected, false, false);
-    assert_ok(td__softmax_create(&softmax, context, &found.shape, &err));
-    for (int i = 0; i < 3; i++) {
-        softmax_make_form(&found, &expected, false, false);
-        found.rows[77 * found.shape.dim + 3] = bad[i];
-        assert_fails(td__softmax_compute(softmax, &found.batch, &found.result, &err), TD_ERR_NUMERIC,
-                     "row 77");
-    }
-    softmax_make_form(&found, &expected, false, false);
-    found.columns[5] = NAN;
-    assert_fails(td__softmax_compute(softmax, &found.batch, &found.result, &err), TD_ERR_NUMERIC,
-                 "row 0");
-    softmax_make_form(&found, &expected, false, false);
-    assert_ok(td__softmax_compute(softmax, &found.batch, &found.result, &err));
-    softmax_check(&found, &expected, 2e-6);
-    td__softmax_free(softmax);
-    td_context_free(context);
+    check_bad_numbers(softmax_usual(61), bad, 3, 2e-6);
 }
 
 static void test_compute_allocates_nothing(void **state)
 {
     (void)state;
-    td_error err;
-    test_memory memory = {.fail_at = -1};
-    td_context *context = test_context_on(&memory, 2);
-    td__softmax *softmax;
-    softmax_solve(&expected, varied());
-    softmax_make_form(&found, &expected, true, true);
-    assert_ok(td__softmax_create(&softmax, context, &found.shape, &err));
-    int64_t before = memory.allocations;
-    assert_ok(td__softmax_compute(softmax, &found.batch, &found.result, &err));
-    assert_int_equal(memory.allocations, before);
-    td__softmax_free(softmax);
-    td_context_free(context);
-    assert_int_equal(memory.blocks, 0);
+    check_compute_allocates_nothing(varied(TD_PRECISION_FLOAT32));
 }
 
 static void test_workspace_is_what_the_header_says(void **state)
@@ -421,20 +335,10 @@ static void test_workspace_is_what_the_header_says(void **state)
     td_context_free(context);
 }
 
-static td_status create_and_free(void *state, td_context *context, td_error *err)
-{
-    td__softmax *softmax;
-    td__softmax_shape shape = {.rows = 10, .columns = 20, .entries = 10, .dim = 8};
-    (void)state;
-    td_status status = td__softmax_create(&softmax, context, &shape, err);
-    td__softmax_free(softmax);
-    return status;
-}
-
 static void test_every_failed_allocation_is_reported(void **state)
 {
     (void)state;
-    test_every_allocation(create_and_free, NULL);
+    check_every_failed_allocation(TD_PRECISION_FLOAT32);
 }
 
 int main(void)

@@ -5,7 +5,10 @@
 #include "base/context.h"
 #include "model/layer.h"
 
-enum { THREADS = 3 };
+enum {
+    THREADS = 3,
+    PART = TEST_THREAD_SANITIZER ? 8 : 1 /* of the data: one in so many */
+};
 
 /* A plan may say so much more than is taken: what td__grow, rare sorts of data and small things leave. */
 static const double SLACK = 1.5;
@@ -26,8 +29,8 @@ typedef struct world {
 static void make_parts(world *w, bool weighted)
 {
     td_dataset *all, *rest;
-    tiny_shape shape = {.queries = 4000, .candidates = 3000, .groups = 30, .rows = 60000, .seed = 5,
-                        .weighted = weighted};
+    tiny_shape shape = {.queries = 4000 / PART, .candidates = 3000 / PART, .groups = 30,
+                        .rows = 60000 / PART, .seed = 5, .weighted = weighted};
     all = tiny_dataset(w->context, &shape);
     tiny_split(&rest, &w->test, all, 0.1);
     tiny_split(&w->train, &w->validation, rest, 0.1);

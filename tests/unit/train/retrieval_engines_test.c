@@ -66,7 +66,7 @@ static void engines_agree_on_random_batches(void **state)
     td_context *context = test_context(2);
     uint64_t random_state = 5;
     uint32_t too_close = 0;
-    for (unsigned with = 0; with < WITH_ALL; with++) {
+    for (unsigned with = 0; with < WITH_ALL; with += WITH_STEP) {
         uint32_t rows = 1 + (uint32_t)test_uniform(&random_state, 0, 120);
         uint32_t dim = 1 + (uint32_t)test_uniform(&random_state, 0, 70);
         random_batch random = random_batch_make(with, rows, dim, with);
@@ -80,7 +80,7 @@ static void engines_agree_on_random_batches(void **state)
         oracle_free(&exact);
         random_batch_free(&random);
     }
-    assert_in_range(too_close, 0, WITH_ALL / 4);
+    assert_in_range(too_close, 0, WITH_ALL / WITH_STEP / 4);
     td_context_free(context);
 }
 
@@ -91,7 +91,7 @@ static void bfloat16_agrees_on_random_batches(void **state)
     (void)state;
     td_context *context = test_context(2);
     uint64_t random_state = 6;
-    for (unsigned with = 0; with < WITH_ALL; with++) {
+    for (unsigned with = 0; with < WITH_ALL; with += WITH_STEP) {
         uint32_t rows = 2 + (uint32_t)test_uniform(&random_state, 0, 120);
         uint32_t dim = 1 + (uint32_t)test_uniform(&random_state, 0, 70);
         random_batch random = random_batch_make(with, rows, dim, with + 1000);

@@ -154,7 +154,7 @@ static void both_ways_match_float64(void **state)
     td_context *context = test_context(2);
     uint64_t seed = 11;
     uint32_t compared = 0;
-    for (unsigned with = 0; with < WITH_ALL; with++) {
+    for (unsigned with = 0; with < WITH_ALL; with += WITH_STEP) {
         if ((with & LEFT_OUT) != 0) continue;
         uint32_t rows = 1 + (uint32_t)test_uniform(&seed, 0, 90);
         uint32_t dim = 1 + (uint32_t)test_uniform(&seed, 0, 40);
@@ -168,7 +168,7 @@ static void both_ways_match_float64(void **state)
         oracle_free(&exact);
         free_both(&both);
     }
-    assert_true(compared > 400);
+    assert_true(compared > 400 / WITH_STEP);
     td_context_free(context);
 }
 
