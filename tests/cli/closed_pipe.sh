@@ -2,9 +2,14 @@
 tandem help train 2>err | head -n 1
 [ -s err ] && cat err
 trap '' PIPE
-{ tandem help train 2>err; echo "exit $?" >code; } | true
-sleep 0.2
-cat code err
+mkfifo left
+: <left &
+exec 3>left
+wait # until the reader has left
+tandem help train 2>err >&3
+echo "exit $?"
+cat err
+exec 3>&-
 if [ -e /dev/full ]; then
     tandem help train 2>err >/dev/full
     echo "exit $?"
