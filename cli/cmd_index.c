@@ -196,6 +196,9 @@ static td_status report(const cli_call *call, const td_index *index, const char 
     if (info.kind == TD_INDEX_TREE && info.calibration_queries == 0) {
         fputs(", not calibrated: give query vectors with --calibrate", stderr);
     }
+    if (info.recall_most < 1.0f) {
+        fprintf(stderr, ", which keep target recalls up to %.3f", (double)info.recall_most);
+    }
     fputc('\n', stderr);
     return TD_OK;
 }

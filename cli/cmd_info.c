@@ -99,14 +99,15 @@ static td_status describe_index(const cli_call *call, json_t *root, td_error *er
     td_index_describe(index, &info);
     json_object_set_new(
         root, "index",
-        json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "kind",
+        json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:f}", "kind",
                   td_index_kind_name(info.kind), "distance_measure",
                   td_distance_measure_name(info.distance_measure), "store",
                   td_store_name(info.store), "bytes", (json_int_t)info.bytes,
                   "items", (json_int_t)info.items, "positions",
                   (json_int_t)td_index_count(index), "leaves", (json_int_t)info.leaves,
-                  "calibration_queries", (json_int_t)info.calibration_queries, "updates",
-                  (json_int_t)info.updates, "drift", info.drift));
+                  "calibration_queries", (json_int_t)info.calibration_queries, "recall_most",
+                  (double)info.recall_most, "updates", (json_int_t)info.updates, "drift",
+                  info.drift));
     td_index_free(index);
     return TD_OK;
 }
@@ -234,9 +235,10 @@ const cli_verb cli_info = {
                "tandem info --cpu",
     .output = "For a file of Tandem its description: kind, version, metadata and the table of "
               "tensors; for an index also index: kind, distance_measure, store, bytes (of "
-              "memory, without ids), items, positions, leaves, calibration_queries, updates, "
-              "drift. For interactions: kind, rows, queries, candidates, lines, bad_lines, "
-              "below_rating, and first_timestamp and last_timestamp if they were "
+              "memory, without ids), items, positions, leaves, calibration_queries, "
+              "recall_most (of int8: the largest target recall that is kept; 1: no limit is "
+              "known), updates, drift. For interactions: kind, rows, queries, candidates, lines, "
+              "bad_lines, below_rating, and first_timestamp and last_timestamp if they were "
               "read. For --cpu: threads, and kernels: a list of objects with kernel, "
               "available, chosen.",
     CLI_GROUPS(groups),

@@ -1340,8 +1340,8 @@ typedef enum td_prefilter { TD_PREFILTER_AUTO, TD_PREFILTER_NONE, TD_PREFILTER_I
 
 /* What a TREE keeps of its items. INT8: each rounded to integers of 8 bits times a scale of its own, 1/127 of
  * its largest absolute value, and nothing else, a quarter of the memory of FLOAT32. The index is then one
- * of the rounded vectors: td_index_vector gives them, scores are theirs, a target_recall is measured on
- * them. What is upserted is rounded as well. (Merges and rebuilds take the memory of FLOAT32 while they
+ * of the rounded vectors: td_index_vector gives them, scores and their order are theirs. A target_recall is
+ * of the best before rounding, as far as it can be kept: see recall_most. What is upserted is rounded as well. (Merges and rebuilds take the memory of FLOAT32 while they
  * are at work.) Not for SQUARED_L2. AUTO is FLOAT32, in a rebuild what the index has. */
 typedef enum td_store { TD_STORE_AUTO, TD_STORE_FLOAT32, TD_STORE_INT8 } td_store;
 
@@ -1422,6 +1422,9 @@ typedef struct td_index_info {
     uint32_t dimensions_per_block;
     float anisotropic_eta;
     uint32_t calibration_queries; /* 0: not calibrated */
+    float recall_most; /* of INT8: the largest target_recall that is kept, as calibration found for that k of
+                        * 1, 10 and 100 for which it is least; more is not to be had, whatever is asked
+                        * for. 1: no such limit is known */
     /* Updates: */
     uint64_t items;     /* that are there: td_index_count less the deleted ones */
     uint64_t pending;   /* vectors that no merge has put into place yet */

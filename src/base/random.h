@@ -23,7 +23,8 @@ typedef enum td__stream {
     TD__STREAM_INIT_HISTORY,
     TD__STREAM_HISTORY,
     TD__STREAM_PARTS,
-    TD__STREAM_STRANGERS
+    TD__STREAM_STRANGERS,
+    TD__STREAM_ROUNDING
 } td__stream;
 
 typedef struct td__random {

@@ -5,7 +5,8 @@
  *
  * One walk through all leaves per query tells everything. Wherever a search may stop it is noted how
  * many scores are above those of the true best: with R candidates the true ones with fewer than R above
- * are found (what the last two stages of a search lose is too little to show). The counts in bins that
+ * are found (what the last two stages of a search lose is too little to show), and of those found the
+ * first k are the hits. The counts in bins that
  * the candidates keep (candidates.h) tell that for every R at once, and also the threshold that a search
  * for R candidates has there, and so whether it stops. So the recall of every pair (reach, candidates)
  * follows from one walk, and no search is run for it. */
@@ -14,6 +15,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/pool.h"
+#include "index/calibrate_truth.h"
 #include "index/tree.h"
 
 #include "base/poison.h"
@@ -24,50 +26,51 @@ enum {
     REACHES = 32,
     SIZES = 36, /* numbers of candidates tried */
     CANDIDATES_MAX = 8192,
-    K_MAX = 100,
     SLICE = 64 /* queries between two reports */
 };
 
-static const uint32_t ks[] = {1, 10, K_MAX};
 static const float targets[] = {0.5f,  0.7f,  0.8f,  0.85f, 0.9f,   0.925f, 0.95f,
                                 0.97f, 0.98f, 0.99f, 0.995f, 0.999f};
 
-enum { KS = sizeof ks / sizeof ks[0], TARGETS = sizeof targets / sizeof targets[0] };
+/* Of rounded items the most that all leaves find costs all leaves; so much less costs a few of them. */
+#define NEARLY 0.001
+
+enum { KS = TD__TRUTH_KS, TARGETS = sizeof targets / sizeof targets[0], ROWS = TARGETS + 1 };
 
 /* What a query would find and take, for every reach and number of candidates. */
 typedef struct outcome {
-    uint8_t found[REACHES][KS][SIZES]; /* of the first k true ones */
+    uint8_t found[REACHES][KS][SIZES]; /* of the best k */
     float leaves[REACHES][SIZES];
 } outcome;
 
-/* One of the true best of a query. */
-typedef struct truth {
+/* One of the index's own best for a query. */
+typedef struct wanted {
     uint32_t rank; /* of its leaf */
     int64_t score; /* of its code */
-} truth;
+} wanted;
 
 /* What one thread needs besides scratch for searching. */
 typedef struct walker {
     uint32_t *ranks; /* [leaves]: the rank of each */
-    truth truths[K_MAX];
-    uint32_t count; /* of truths */
-    uint32_t above[STEPS_MAX][K_MAX];
-    float distances[STEPS_MAX][SIZES];   /* of the next leaf */
-    uint64_t seen[REACHES][SIZES][2];    /* true ones that a head has found, as bits */
+    wanted wanted[TD__TRUTH_MAX];
+    uint32_t count; /* of these */
+    uint32_t above[STEPS_MAX][TD__TRUTH_MAX];
+    float distances[STEPS_MAX][SIZES]; /* of the next leaf */
+    td__ranks seen[REACHES][SIZES];    /* those that a head has found */
 } walker;
 
 typedef struct calibration {
     td_index *index;
     td__scan scan;
     td_search search;
-    uint64_t queries, spacing; /* query q is row q * spacing */
-    uint32_t kinds;            /* of ks that the index has items for */
+    td_vectors sample; /* of the queries, evenly */
+    float *rows;       /* its copy, if it is not all */
+    td__truths truths;
+    uint32_t kinds; /* of k that the index has items for */
     uint32_t steps;
     uint64_t leaves[STEPS_MAX];
     uint64_t sizes[SIZES];
     uint32_t *slots;    /* [N]: of each position */
-    td_hit *truth;      /* [queries, K_MAX] */
-    uint32_t *truths;   /* number of them, [queries] */
     td__tree_scratch *scratch;
     walker *walkers;    /* [threads] */
     uint32_t walkers_count;
@@ -119,20 +122,20 @@ static int64_t score_of(const calibration *work, const td__tree_scratch *scratch
     return td__tree_base(scratch, rank) + sums[slot % TD__GROUP];
 }
 
-static void find_truths(const calibration *work, walker *one, const td__tree_scratch *scratch,
+static void find_wanted(const calibration *work, walker *one, const td__tree_scratch *scratch,
                         uint64_t query)
 {
     const td__tree *tree = work->index->tree;
-    const td_hit *hits = work->truth + query * work->search.k;
+    const td_hit *hits = work->truths.hits + query * work->truths.width;
     for (uint32_t r = 0; r < tree->centers.count; r++) one->ranks[scratch->leaves[r].position] = r;
-    one->count = work->truths[query];
+    one->count = work->truths.counts[query];
     for (uint32_t j = 0; j < one->count; j++) {
         uint32_t slot = work->slots[hits[j].position], rank = one->ranks[leaf_of(tree, slot)];
-        one->truths[j] = (truth){rank, score_of(work, scratch, rank, slot)};
+        one->wanted[j] = (wanted){rank, score_of(work, scratch, rank, slot)};
     }
 }
 
-/* After some leaves: how many scores are above each true one's, and how far the next leaf is from the
+/* After some leaves: how many scores are above each wanted one's, and how far the next leaf is from the
  * threshold of each number of candidates. */
 static void note_step(const calibration *work, walker *one, const td__tree_scratch *scratch,
                       uint32_t step)
@@ -141,9 +144,9 @@ static void note_step(const calibration *work, walker *one, const td__tree_scrat
     uint32_t above[TD__BINS + 1] = {0}, edge = 0;
     for (uint32_t b = 0; b < TD__BINS; b++) above[b + 1] = above[b] + all->bins[b];
     for (uint32_t j = 0; j < one->count; j++) {
-        uint32_t bin = td__candidate_bin(all, one->truths[j].score);
-        bool scanned = one->truths[j].rank < work->leaves[step];
-        bool kept = scanned && one->truths[j].score >= all->least;
+        uint32_t bin = td__candidate_bin(all, one->wanted[j].score);
+        bool scanned = one->wanted[j].rank < work->leaves[step];
+        bool kept = scanned && one->wanted[j].score >= all->least;
         one->above[step][j] = kept ? above[bin] + all->bins[bin] / 2 : UINT32_MAX;
     }
     for (uint32_t s = 0; s < SIZES; s++) {
@@ -168,25 +171,18 @@ static void note_outcome(const calibration *work, walker *one, outcome *out, uin
     uint32_t step = last_step(work, one, reach_at(r), s);
     out->leaves[r][s] += (float)work->leaves[step];
     for (uint32_t j = 0; j < one->count; j++) {
-        one->seen[r][s][j / 64] |= (uint64_t)(one->above[step][j] < work->sizes[s]) << j % 64;
+        one->seen[r][s].bits[j / 64] |= (uint64_t)(one->above[step][j] < work->sizes[s]) << j % 64;
     }
-}
-
-static uint8_t count_first(const uint64_t *bits, uint32_t k)
-{
-    uint64_t low = k >= 64 ? bits[0] : bits[0] & ((UINT64_C(1) << k) - 1);
-    uint64_t high = k <= 64 ? 0 : bits[1] & ((UINT64_C(1) << (k - 64)) - 1);
-    return (uint8_t)(__builtin_popcountll(low) + __builtin_popcountll(high));
 }
 
 static void walk_head(const calibration *work, walker *one, td__tree_scratch *scratch, uint64_t query,
                       uint32_t head)
 {
     const td_index *index = work->index;
-    uint64_t row = query * work->spacing * work->scan.heads + head, done = 0;
+    uint64_t row = query * work->scan.heads + head, done = 0;
     td__tree_route(scratch, index, work->scan.queries + row * index->dim, index->tree->centers.count);
     td__tree_scan_start(scratch, work->most);
-    find_truths(work, one, scratch, query);
+    find_wanted(work, one, scratch, query);
     for (uint32_t step = 0; step < work->steps; step++) {
         td__tree_scan(scratch, &work->scan, query, done, work->leaves[step]);
         done = work->leaves[step];
@@ -211,7 +207,7 @@ static void walk(void *state, uint64_t block, uint32_t worker)
     for (uint32_t i = 0; i < REACHES * SIZES; i++) {
         for (uint32_t kind = 0; kind < work->kinds; kind++) {
             out->found[i / SIZES][kind][i % SIZES] =
-                count_first(one->seen[i / SIZES][i % SIZES], ks[kind]);
+                td__truths_count(&work->truths, query, kind, &one->seen[i / SIZES][i % SIZES]);
         }
     }
 }
@@ -221,9 +217,9 @@ static void walk(void *state, uint64_t block, uint32_t worker)
 /* Mean recall less one standard error. */
 static double safe_recall(const calibration *work, uint32_t reach, uint32_t kind, uint32_t size)
 {
-    double sum = 0.0, squares = 0.0, count = (double)work->queries;
-    for (uint64_t q = 0; q < work->queries; q++) {
-        double recall = work->log[q].found[reach][kind][size] / (double)ks[kind];
+    double sum = 0.0, squares = 0.0, count = (double)work->sample.rows;
+    for (uint64_t q = 0; q < work->sample.rows; q++) {
+        double recall = work->log[q].found[reach][kind][size] / (double)td__truth_ks[kind];
         sum += recall;
         squares += recall * recall;
     }
@@ -234,8 +230,8 @@ static double safe_recall(const calibration *work, uint32_t reach, uint32_t kind
 static double mean_leaves(const calibration *work, uint32_t reach, uint32_t size)
 {
     double sum = 0.0;
-    for (uint64_t q = 0; q < work->queries; q++) sum += (double)work->log[q].leaves[reach][size];
-    return sum / (double)work->queries;
+    for (uint64_t q = 0; q < work->sample.rows; q++) sum += (double)work->log[q].leaves[reach][size];
+    return sum / (double)work->sample.rows;
 }
 
 /* One number of candidates: what each reach finds and takes. */
@@ -261,32 +257,57 @@ static td__calibrated at_target(const curve *tried, float target, double most_le
     return (td__calibrated){0};
 }
 
-/* Best of all sizes for each target, into rows [TARGETS]. */
-static void fill_rows(const calibration *work, uint32_t kind, td__calibrated *rows)
+/* The targets of a table, ascending. Of rounded items some may be out of reach: then the last is what comes
+ * near to the most there is. */
+static uint32_t choose_targets(const calibration *work, uint32_t kind, float *chosen)
 {
-    double least[TARGETS], heads = work->scan.heads, all = work->index->tree->centers.count;
-    for (uint32_t t = 0; t < TARGETS; t++) {
-        rows[t] = (td__calibrated){.k = (float)ks[kind], .target = targets[t]};
-        least[t] = HUGE_VAL;
+    double most = 0.0;
+    uint32_t count = 0;
+    memcpy(chosen, targets, sizeof targets);
+    if (work->index->rounded == NULL) return TARGETS;
+    for (uint32_t s = 0; s < SIZES; s++) most = fmax(most, safe_recall(work, REACHES - 1, kind, s));
+    float last = fmaxf((float)(most - NEARLY), 0.01f);
+    while (count < TARGETS && targets[count] < last) count++;
+    if (count == TARGETS) return TARGETS;
+    chosen[count] = last;
+    return count + 1;
+}
+
+/* Of one number of candidates, where that is the cheapest yet for a target. */
+static void improve_rows(const calibration *work, uint32_t kind, uint32_t size, td__calibrated *rows,
+                         uint32_t count)
+{
+    curve tried;
+    for (uint32_t r = 0; r < REACHES; r++) {
+        tried.recalls[r] = safe_recall(work, r, kind, size);
+        tried.leaves[r] = mean_leaves(work, r, size) / work->scan.heads;
     }
+    for (uint32_t t = 0; t < count; t++) {
+        const td__calibrated *best = &rows[t];
+        td__calibrated row = at_target(&tried, best->target, work->index->tree->centers.count);
+        double cost = td__tree_cost(work->index, (double)row.leaves, (double)work->sizes[size]);
+        double least = td__tree_cost(work->index, (double)best->leaves, (double)best->candidates);
+        if (row.leaves <= 0.0f || (best->leaves > 0.0f && cost >= least)) continue;
+        row.k = best->k;
+        row.target = best->target;
+        row.candidates = (float)work->sizes[size];
+        rows[t] = row;
+    }
+}
+
+/* Best of all sizes for each target, into rows [ROWS]; returns how many. */
+static uint32_t fill_rows(const calibration *work, uint32_t kind, td__calibrated *rows)
+{
+    float chosen[TARGETS], k = (float)td__truth_ks[kind];
+    uint32_t count = choose_targets(work, kind, chosen);
+    for (uint32_t t = 0; t < count; t++) rows[t] = (td__calibrated){.k = k, .target = chosen[t]};
     for (uint32_t s = 0; s < SIZES; s++) {
-        curve tried;
-        if (work->sizes[s] < ks[kind]) continue;
-        for (uint32_t r = 0; r < REACHES; r++) {
-            tried.recalls[r] = safe_recall(work, r, kind, s);
-            tried.leaves[r] = mean_leaves(work, r, s) / heads;
-        }
-        for (uint32_t t = 0; t < TARGETS; t++) {
-            td__calibrated row = at_target(&tried, targets[t], all);
-            double cost = td__tree_cost(work->index, (double)row.leaves, (double)work->sizes[s]);
-            if (row.leaves <= 0.0f || cost >= least[t]) continue;
-            least[t] = cost;
-            row.k = rows[t].k;
-            row.target = rows[t].target;
-            row.candidates = (float)work->sizes[s];
-            rows[t] = row;
-        }
+        if (work->sizes[s] >= td__truth_ks[kind]) improve_rows(work, kind, s, rows, count);
     }
+    if (chosen[count - 1] == targets[TARGETS - 1]) return count;
+    rows[count] = rows[count - 1]; /* for all that is out of reach */
+    rows[count].target = 1.0f;
+    return count + 1;
 }
 
 static td_status keep_table(const calibration *work, td_error *err)
@@ -295,48 +316,30 @@ static td_status keep_table(const calibration *work, td_error *err)
     td_context *context = work->index->context;
     td__tree *tree = work->index->tree;
     td__calibrated *rows;
-    TD_TRY(td__alloc(&rows, context, (uint64_t)work->kinds * TARGETS, sizeof *rows, err));
-    for (uint32_t kind = 0; kind < work->kinds; kind++) fill_rows(work, kind, rows + kind * TARGETS);
+    uint32_t count = 0;
+    TD_TRY(td__alloc(&rows, context, (uint64_t)work->kinds * ROWS, sizeof *rows, err));
+    for (uint32_t kind = 0; kind < work->kinds; kind++) count += fill_rows(work, kind, rows + count);
     td__free(context, tree->calibrated);
     tree->calibrated = rows;
-    tree->calibrated_count = work->kinds * TARGETS;
-    tree->calibration_queries = (uint32_t)work->queries;
+    tree->calibrated_count = count;
+    tree->calibration_queries = (uint32_t)work->sample.rows;
 done:
     return status;
 }
 
 /* --- one calibration */
 
-static td_status find_truth(calibration *work, const td_vectors *queries, td_error *err)
-{
-    td_status status = TD_OK;
-    td_searcher *searcher = NULL;
-    uint64_t width = (uint64_t)td__heads(queries) * queries->dim;
-    TD_TRY(td_searcher_create(&searcher, work->index, err));
-    for (uint64_t q = 0; q < work->queries; q++) {
-        td_vectors one = *queries;
-        one.data += q * work->spacing * width;
-        one.rows = work->spacing == 1 ? work->queries : 1;
-        TD_TRY(td__searcher_search(searcher, &one, &work->search, work->truth + q * work->search.k,
-                                   work->truths + q, err));
-        if (work->spacing == 1) break;
-    }
-done:
-    td_searcher_free(searcher);
-    return status;
-}
-
 static td_status walk_all(calibration *work, const td_progress_hook *hook, td_error *err)
 {
     td_status status = TD_OK;
     double start = td__seconds();
-    for (work->first = 0; work->first < work->queries; work->first += SLICE) {
-        uint64_t left = work->queries - work->first;
+    for (work->first = 0; work->first < work->sample.rows; work->first += SLICE) {
+        uint64_t left = work->sample.rows - work->first;
         td_progress progress = {.stage = "calibrate", .unit = "queries", .done = work->first,
-                                .total = work->queries, .seconds = td__seconds() - start};
+                                .total = work->sample.rows, .seconds = td__seconds() - start};
         TD_FAIL_IF(hook != NULL && !hook->report(hook->user, &progress), err, ERR_CANCELLED,
                    "stopped after %llu of %llu queries", (unsigned long long)work->first,
-                   (unsigned long long)work->queries);
+                   (unsigned long long)work->sample.rows);
         td__parallel_for(work->index->context, left < SLICE ? left : SLICE, walk, work);
     }
 done:
@@ -366,7 +369,25 @@ static td_status make_walkers(calibration *work, td_error *err)
     status = td__tree_scratch_create(&scratch, work->index, err);
     work->scratch = scratch;
     TD_TRY(status);
-    TD_TRY(td__tree_scratch_grow(work->scratch, work->index, work->most, 1, K_MAX, err));
+    TD_TRY(td__tree_scratch_grow(work->scratch, work->index, work->most, 1, TD__TRUTH_MAX, err));
+done:
+    return status;
+}
+
+static td_status take_sample(calibration *work, const td_vectors *queries, td_error *err)
+{
+    td_status status = TD_OK;
+    uint64_t spacing = td__block_count(queries->rows, QUERIES_MAX);
+    uint64_t width = (uint64_t)td__heads(queries) * queries->dim;
+    work->sample = *queries;
+    if (spacing == 1) return TD_OK;
+    work->sample.rows = queries->rows / spacing;
+    TD_TRY(td__alloc(&work->rows, work->index->context, work->sample.rows * width, sizeof *work->rows,
+                     err));
+    for (uint64_t q = 0; q < work->sample.rows; q++) {
+        memcpy(work->rows + q * width, queries->data + q * spacing * width, width * sizeof *work->rows);
+    }
+    work->sample.data = work->rows;
 done:
     return status;
 }
@@ -376,17 +397,14 @@ static td_status prepare(calibration *work, const td_vectors *queries, td_error 
     td_status status = TD_OK;
     td_index *index = work->index;
     td_context *context = index->context;
-    work->spacing = td__block_count(queries->rows, QUERIES_MAX);
-    work->queries = queries->rows / work->spacing;
+    TD_TRY(take_sample(work, queries, err));
     work->most = index->count < CANDIDATES_MAX ? index->count : CANDIDATES_MAX;
-    while (work->kinds < KS && ks[work->kinds] <= index->count / 16) work->kinds++;
-    work->search = (td_search){.k = K_MAX, .allow = index->live, .effort = {.target_recall = 1.0f}};
-    work->scan = (td__scan){.index = index, .kernels = context->kernels, .queries = queries->data,
-                            .heads = td__heads(queries), .search = &work->search};
+    while (work->kinds < KS && td__truth_ks[work->kinds] <= index->count / 16) work->kinds++;
+    work->search = (td_search){.k = TD__TRUTH_MAX, .allow = index->live};
+    work->scan = (td__scan){.index = index, .kernels = context->kernels,
+                            .queries = work->sample.data, .heads = td__heads(queries), .search = &work->search};
     choose_grid(work);
-    TD_TRY(td__alloc(&work->truth, context, work->queries * K_MAX, sizeof *work->truth, err));
-    TD_TRY(td__alloc(&work->truths, context, work->queries, sizeof *work->truths, err));
-    TD_TRY(td__alloc(&work->log, context, work->queries, sizeof *work->log, err));
+    TD_TRY(td__alloc(&work->log, context, work->sample.rows, sizeof *work->log, err));
     TD_TRY(td__alloc(&work->slots, context, index->count, sizeof *work->slots, err));
     TD_TRY(make_walkers(work, err));
     find_slots(work);
@@ -397,8 +415,8 @@ done:
 static void clear(calibration *work)
 {
     td_context *context = work->index->context;
-    td__free(context, work->truth);
-    td__free(context, work->truths);
+    td__truths_clear(&work->truths, context);
+    td__free(context, work->rows);
     td__free(context, work->log);
     td__free(context, work->slots);
     for (uint32_t w = 0; w < work->walkers_count; w++) td__free(context, work->walkers[w].ranks);
@@ -413,7 +431,7 @@ td_status td__tree_calibrate(td_index *index, const td_vectors *queries, const t
     calibration work = {.index = index};
     TD_TRY(prepare(&work, queries, err));
     if (work.kinds == 0) goto done; /* so few items: all searches are exact */
-    TD_TRY(find_truth(&work, queries, err));
+    TD_TRY(td__truths_make(&work.truths, index, &work.sample, err));
     TD_TRY(walk_all(&work, hook, err));
     TD_TRY(keep_table(&work, err));
 done:

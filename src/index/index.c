@@ -400,7 +400,7 @@ static double drift_of(const td__drift *drift)
 void td_index_describe(const td_index *index, td_index_info *info)
 {
     const td_index *base = hold(index);
-    *info = (td_index_info){.kind = base->kind->kind, .items = base->count - base->dead};
+    *info = (td_index_info){.kind = base->kind->kind, .items = base->count - base->dead, .recall_most = 1};
     info->store = base->rounded != NULL ? TD_STORE_INT8 : TD_STORE_FLOAT32;
     info->distance_measure = index->distance.measure;
     base->kind->describe(base, info);

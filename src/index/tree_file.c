@@ -329,6 +329,17 @@ done:
 
 /* --- facts */
 
+/* Targets beyond what rounded items can give get a row of their own, the last of each k. */
+static float recall_most(const td__tree *tree)
+{
+    float most = 1.0f;
+    for (uint32_t i = 1; i < tree->calibrated_count; i++) {
+        const td__calibrated *row = &tree->calibrated[i];
+        if (row->target == 1.0f && row[-1].k == row->k) most = fminf(most, row[-1].target);
+    }
+    return most;
+}
+
 static void describe(const td_index *index, td_index_info *info)
 {
     const td__tree *tree = index->tree;
@@ -338,6 +349,7 @@ static void describe(const td_index *index, td_index_info *info)
     info->dimensions_per_block = tree->codec.width;
     info->anisotropic_eta = tree->codec.eta;
     info->calibration_queries = tree->calibration_queries;
+    info->recall_most = recall_most(tree);
     uint64_t large = (index->rounded == NULL ? index->count * index->dim * sizeof(float) : 0)
                      + (uint64_t)tree->groups * tree->codec.blocks_padded * 16
                      + slots * (tree->stride + sizeof *tree->positions + sizeof *tree->scales);

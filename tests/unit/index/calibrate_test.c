@@ -12,15 +12,25 @@ typedef struct fixture {
     td_vectors learn, measured;
 } fixture;
 
-static fixture make(void)
+static fixture make_store(td_store store)
 {
+    td_error err = {0};
+    td_index_options options;
     fixture f = {.context = test_context(2), .items = test_clusters(1, ITEMS, DIM, 150),
                  .users = test_clusters(2, LEARN + MEASURED, DIM, 150)};
     td_vectors items = {.data = f.items, .rows = ITEMS, .dim = DIM};
     f.learn = (td_vectors){.data = f.users, .rows = LEARN, .dim = DIM};
     f.measured = (td_vectors){.data = f.users + LEARN * DIM, .rows = MEASURED, .dim = DIM};
-    f.tree = test_tree(f.context, &items, 0);
+    td_index_options_init(&options);
+    options.kind = TD_INDEX_TREE;
+    options.store = store;
+    assert_ok(td_index_build_with(&f.tree, f.context, &items, NULL, &options, NULL, &err));
     return f;
+}
+
+static fixture make(void)
+{
+    return make_store(TD_STORE_FLOAT32);
 }
 
 static void end(fixture *f)
@@ -117,6 +127,66 @@ static void queries_of_several_vectors_are_learned_from(void **state)
     end(&f);
 }
 
+/* Of the best by items as they were before rounding. */
+static double recall_before_rounding(const fixture *f, uint32_t k, float target)
+{
+    td_error err = {0};
+    td_index *exact;
+    td_vectors items = {.data = f->items, .rows = ITEMS, .dim = DIM};
+    td_hit *found = malloc(MEASURED * k * sizeof *found), *right = malloc(MEASURED * k * sizeof *right);
+    uint32_t counts[MEASURED];
+    td_search search = {.k = k, .effort = {.target_recall = target}};
+    double common = 0.0;
+    assert_ok(td_index_build(&exact, f->context, &items, NULL, &err));
+    test_search(f->tree, &f->measured, &search, found, counts);
+    test_search(exact, &f->measured, &search, right, counts);
+    for (uint32_t q = 0; q < MEASURED; q++) common += test_common(found + q * k, right + q * k, k);
+    free(found);
+    free(right);
+    td_index_free(exact);
+    return common / (MEASURED * k);
+}
+
+static void rounded_items_keep_targets_of_what_they_were(void **state)
+{
+    (void)state;
+    fixture f = make_store(TD_STORE_INT8);
+    td_error err = {0};
+    td_index_info info;
+    td_index_describe(f.tree, &info);
+    assert_true(info.recall_most == 1.0f);
+    assert_ok(td_index_calibrate(f.tree, &f.learn, NULL, &err));
+    assert_ok(td_index_check(f.tree, &err));
+    td_index_describe(f.tree, &info);
+    assert_true(info.recall_most > 0.9f && info.recall_most < 0.99f);
+    const uint32_t ks[] = {10, 100};
+    const float targets[] = {0.7f, 0.8f, 0.9f};
+    for (int i = 0; i < 2; i++) {
+        for (int t = 0; t < 3; t++) {
+            double recall = recall_before_rounding(&f, ks[i], targets[t]);
+            assert_true(recall > (double)targets[t] - 0.02 && recall < (double)targets[t] + 0.05);
+        }
+    }
+    end(&f);
+}
+
+/* All that is out of reach gets what comes near to the most there is, at far less than the cost of all. */
+static void targets_out_of_reach_cost_no_more_than_the_last(void **state)
+{
+    (void)state;
+    fixture f = make_store(TD_STORE_INT8);
+    td_error err = {0};
+    assert_ok(td_index_calibrate(f.tree, &f.learn, NULL, &err));
+    const td__tree *tree = f.tree->tree;
+    const td__calibrated *last = &tree->calibrated[tree->calibrated_count - 1];
+    assert_true(last->target == 1.0f && last->k == 100.0f && last[-1].k == 100.0f);
+    assert_true(last->leaves > 0.0f && last->leaves == last[-1].leaves);
+    assert_true(last->candidates == last[-1].candidates && last->reach == last[-1].reach);
+    double most = recall_before_rounding(&f, 100, 1.0f), near = recall_before_rounding(&f, 100, 0.999f);
+    assert_true(most < 0.995 && near <= most && near > most - 0.01);
+    end(&f);
+}
+
 static void a_second_calibration_replaces_the_first(void **state)
 {
     (void)state;
@@ -176,6 +246,8 @@ int main(void)
         cmocka_unit_test(beyond_the_table_the_search_is_exact),
         cmocka_unit_test(higher_targets_take_more),
         cmocka_unit_test(queries_of_several_vectors_are_learned_from),
+        cmocka_unit_test(rounded_items_keep_targets_of_what_they_were),
+        cmocka_unit_test(targets_out_of_reach_cost_no_more_than_the_last),
         cmocka_unit_test(a_second_calibration_replaces_the_first),
         cmocka_unit_test(stops_and_refuses),
         cmocka_unit_test(an_exact_index_has_nothing_to_learn),

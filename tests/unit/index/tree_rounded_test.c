@@ -190,7 +190,7 @@ static void filters_exclusions_and_biases_work(void **state)
     end_twins(&t);
 }
 
-static void calibration_is_of_rounded_items(void **state)
+static void higher_targets_find_more_of_rounded_items(void **state)
 {
     (void)state;
     twins t = make_twins(2, ITEMS, TD_DOT_PRODUCT);
@@ -549,7 +549,7 @@ int main(void)
         cmocka_unit_test(takes_a_quarter),
         cmocka_unit_test(searches_as_a_tree_of_these_would),
         cmocka_unit_test(filters_exclusions_and_biases_work),
-        cmocka_unit_test(calibration_is_of_rounded_items),
+        cmocka_unit_test(higher_targets_find_more_of_rounded_items),
         cmocka_unit_test(same_bytes_for_any_threads),
         cmocka_unit_test(refuses_what_cannot_be),
         cmocka_unit_test(updates_are_rounded_once),
