@@ -22,6 +22,7 @@
 enum {
     CHUNK = 16, /* groups whose codes are summed before the threshold is looked at again */
     CHUNK_FIRST = 2, /* doubled each time: so long as there is no threshold, every item is written down */
+    FEW = 16, /* finalists that are scored while the next come from memory; no more than TD__PANEL */
     BASE_MAX = 1 << 29,
     QUERY_MAX = 32767 /* of the query in integers, if the products then fit */
 };
@@ -251,12 +252,20 @@ static uint64_t choose_finalists(td__tree_scratch *scratch, const tree_call *cal
     }
     for (uint64_t i = first; i < count; i++) {
         scratch->finalists[i] = tree->positions[scratch->finalists[i]];
-        if (index->rounded == NULL) td__fetch_row(index, scratch->finalists[i]);
     }
     return count;
 }
 
 /* --- 4: vectors */
+
+/* All at once would be more than the processor can have under way. Rows of rounded items were just read. */
+static void fetch_few(const td__tree_scratch *scratch, const td_index *index, uint64_t first,
+                      uint64_t count)
+{
+    if (index->rounded != NULL) return;
+    uint64_t end = count - first < FEW ? count : first + FEW;
+    for (uint64_t i = first; i < end; i++) td__fetch_row(index, scratch->finalists[i]);
+}
 
 static void finish(td__tree_scratch *scratch, const tree_call *call, uint64_t query,
                    const float *vectors, uint64_t count)
@@ -266,8 +275,10 @@ static void finish(td__tree_scratch *scratch, const tree_call *call, uint64_t qu
     uint64_t k = td__scan_k(scan, query);
     uint32_t dim = scan->index->dim;
     td__topk_init(&best, scratch->few_keys, td__topk_capacity(k, UINT64_MAX), k);
-    for (uint64_t i = 0; i < count; i += TD__PANEL) {
-        td__rows_by_number some = {scratch->finalists + i, count - i < TD__PANEL ? count - i : TD__PANEL};
+    fetch_few(scratch, scan->index, 0, count);
+    for (uint64_t i = 0; i < count; i += FEW) {
+        td__rows_by_number some = {scratch->finalists + i, count - i < FEW ? count - i : FEW};
+        if (count - i > FEW) fetch_few(scratch, scan->index, i + FEW, count);
         td__gathered from = td__gather(scan->index, some, scratch->vectors);
         for (uint32_t h = 0; h < scan->heads; h++) {
             float *scores = scratch->scores + (size_t)h * TD__PANEL;

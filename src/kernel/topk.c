@@ -118,8 +118,9 @@ static void sort_keys(uint64_t *keys, uint64_t count)
 
 uint64_t td__topk_finish(td__topk *top, td_hit *hits)
 {
-    td__topk_cut(top);
+    if (top->count > top->k + top->k / 8) td__topk_cut(top); /* a few too many are sorted sooner */
     sort_keys(top->keys, top->count);
+    if (top->count > top->k) top->count = top->k;
     for (uint64_t i = 0; i < top->count; i++) {
         assert(i == 0 || top->keys[i] < top->keys[i - 1]);
         hits[i].position = td__key_position(top->keys[i]);

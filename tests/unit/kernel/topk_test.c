@@ -46,6 +46,18 @@ static void check_many_k(const uint64_t *keys, uint64_t count)
 
 enum { COUNT = 1500 };
 
+static void a_few_more_than_wanted(void **state)
+{
+    (void)state;
+    uint64_t seed = 6, keys[140];
+    for (uint32_t count = 1; count <= 140; count++) {
+        for (uint32_t i = 0; i < count; i++) {
+            keys[i] = td__key_make((float)test_uniform(&seed, -1, 1), i);
+        }
+        for (uint64_t k = count <= 20 ? 1 : count - 20; k <= count; k++) check_best(keys, count, k);
+    }
+}
+
 static void best_of_random_scores(void **state)
 {
     (void)state;
@@ -129,6 +141,7 @@ static void zero_k_takes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_few_more_than_wanted),
         cmocka_unit_test(best_of_random_scores),
         cmocka_unit_test(best_of_sorted_equal_and_spiky_scores),
         cmocka_unit_test(a_cut_leaves_exactly_the_best),
