@@ -1,10 +1,9 @@
 """Training for large data (the recipe of tandem train) in PyTorch.   large_torch.py LISTS EPOCHS
 
 The same model and the same step: 256 whole queries against their own candidates and 4,096 drawn ones under
-one log-q correction, cosine over a temperature, decoupled, a power of the partition function, dropout of
-query vectors, Adam on the rows that a step touches (SparseAdam), a rate that falls by a cosine. Prints one
-JSON line an epoch: seconds, mean loss. The first weights, the order of the queries and the draws are its
-own, so losses are alike, not equal.
+one log-q correction, cosine over a temperature, decoupled, a power of the partition function, Adam on the rows
+that a step touches (SparseAdam). Prints one JSON line an epoch: seconds, mean loss. The first weights, the
+order of the queries and the draws are its own, so losses are alike, not equal.
 """
 
 import json
@@ -17,8 +16,7 @@ import torch
 import torch.nn.functional as F
 
 DIM, BATCH, DRAWN = 64, 256, 4096
-TEMPERATURE, POWER, DROPOUT = 0.08, 1.22, 0.1
-RATE, SCHEDULED = 0.02, 60  # epochs over which the rate falls
+TEMPERATURE, POWER = 0.08, 1.22
 
 
 def read_lists(path):
@@ -39,11 +37,9 @@ class Trainer:
         self.query = torch.nn.Embedding(len(lists), DIM, sparse=True)
         self.candidate = torch.nn.Embedding(candidates, DIM, sparse=True)
         for table in (self.query, self.candidate):
-            torch.nn.init.normal_(table.weight, std=0.1)
+            torch.nn.init.normal_(table.weight, std=0.02)
         tables = [self.query.weight, self.candidate.weight]
-        self.optimizer = torch.optim.SparseAdam(tables, lr=RATE, eps=1e-7)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: (1 + math.cos(math.pi * step / (SCHEDULED * self.steps))) / 2)
+        self.optimizer = torch.optim.SparseAdam(tables, lr=0.02, betas=(0.9, 0.95), eps=1e-7)
         share = np.bincount(np.concatenate(lists), minlength=candidates) / rows
         expected = rows / self.steps * share + DRAWN / candidates
         self.bias = torch.from_numpy(-np.log(expected).astype(np.float32))
@@ -60,7 +56,7 @@ class Trainer:
 
     def loss(self, numbers):
         owner, own, columns, copies = self.batch(numbers)
-        query = F.dropout(F.normalize(self.query(torch.from_numpy(numbers))), DROPOUT)
+        query = F.normalize(self.query(torch.from_numpy(numbers)))
         candidate = F.normalize(self.candidate(columns))
         logits = query @ candidate.T / TEMPERATURE + self.bias[columns]
         positive = logits[owner, own]
@@ -76,7 +72,6 @@ class Trainer:
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
-            self.schedule.step()
             total, rows = total + loss.item() * count, rows + count
         return {"seconds": time.perf_counter() - begin, "loss": total / rows}
 

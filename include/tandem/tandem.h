@@ -913,7 +913,7 @@ TD_API void td_train_options_init(td_train_options *options);
  * to 3e8 pairs of a query and a candidate, with few rows a candidate: dot product, Adagrad, the negatives
  * of the batch. Small ones with 20 rows a candidate or more: cosine similarity with a temperature, Adam,
  * whole queries against every candidate, decoupled, partition_power above 1. Large ones: the same, but against
- * the batch and drawn candidates, with dropout and a rate that falls to 0.
+ * the batch and drawn candidates, for more epochs.
  * All with epochs enough for early stopping on a validation part. Sets the fields of these choices and leaves
  * all others; options that only negatives of the batch serve (several heads, hard_negatives,
  * label_smoothing, streaming estimates) get the settings of small data. Pure. */

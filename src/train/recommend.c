@@ -76,20 +76,22 @@ static void recommend_dense(const td_data_size *size, td_model_options *model,
     options->patience = 8;
 }
 
-/* Many candidates, of which a query has taken next to none: against as many negatives as time allows. */
+/* Many candidates, of which a query has taken next to none: against as many negatives as time allows. Of
+ * cosines only directions matter, so Adam's vectors grow and turn ever more slowly by themselves: a rate that
+ * falls as well, or first vectors that are long, stop them too early. A query has a step an epoch, for which
+ * Adam's usual memory of a thousand steps is too long. */
 static void recommend_large(td_model_options *model, td_train_options *options)
 {
     recommend_cosine(0.08f, 1.22f, model, options);
+    model->init_scale = 0.02f;
     options->batch_size = 256;
     options->negatives.kind = TD_NEGATIVES_MIXED;
     options->negatives.count = 4096;
-    options->dropout = 0.1f;
     options->optimizer.learning_rate = 0.02f;
-    options->optimizer.schedule = TD_SCHEDULE_COSINE;
-    options->optimizer.decay_rate = 0.0f;
-    options->epochs = 60;
-    options->validate_every = 4;
-    options->patience = 12;
+    options->optimizer.beta2 = 0.95f;
+    options->epochs = 80;
+    options->validate_every = 5;
+    options->patience = 20;
 }
 
 void td_train_recommend(const td_data_size *size, td_model_options *model, td_train_options *options)

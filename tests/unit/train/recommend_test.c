@@ -28,9 +28,10 @@ static void the_size_decides(void **state)
     assert_int_equal(model.similarity, TD_SIMILARITY_COSINE);
     assert_int_equal(train.negatives.kind, TD_NEGATIVES_MIXED);
     assert_int_equal(train.group, TD_GROUP_QUERIES);
-    assert_int_equal(train.optimizer.schedule, TD_SCHEDULE_COSINE); /* and so the rate ends at 0 ... */
-    assert_true(train.optimizer.decay_rate == 0.0f && train.optimizer.decay_steps == 0);
-    assert_true(train.decoupled && train.dropout > 0.0f);
+    assert_int_equal(train.optimizer.optimizer, TD_OPTIMIZER_ADAM_LAZY);
+    assert_int_equal(train.optimizer.schedule, TD_SCHEDULE_CONSTANT);
+    assert_true(train.optimizer.beta2 < 0.99f); /* a query has a step an epoch, and 80 in all */
+    assert_true(train.decoupled && train.partition_power > 1.0f && train.dropout == 0.0f);
 }
 
 /* What works with negatives of the batch alone gets them, on data of any size. */
