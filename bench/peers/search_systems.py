@@ -393,19 +393,22 @@ def settings(name, rows, build, k):
     """Ways to search: walks, each of settings whose first number rises, and the effort with it."""
     wide = [w for w in WIDTHS if w >= k]
     factors = (8, 4, 16, 2, 32, 64, 128)  # of k: items that are scored again; likely ones first
+    points = 16
+    if rows >= 500000:  # each run takes seconds
+        factors, points = (8, 32) if k <= 10 else (4, 16), 11
     if name == "tandem":
         leaves = build.get("num-leaves", round(rows ** 0.5) // 2)
-        return [[{"target-recall": target} for target in TARGETS]] + [
-            [{"num-leaves-to-search": count, "reordering-num-neighbors": factor * k}
-             for count in powers(2, max(8, leaves // 2), 16)] for factor in factors[:4]]
+        counts = [[{"num-leaves-to-search": count, "reordering-num-neighbors": factor * k}
+                   for count in powers(2, max(8, leaves // 2), 16)] for factor in factors[:4]]
+        return [[{"target-recall": target} for target in TARGETS]] + (counts if rows < 500000 else [])
     if name in ("scann", "scann-core"):
         return [[{"leaves": leaves, "reorder": factor * k}
-                 for leaves in powers(2, max(8, build["leaves"] // 2), 16)]
+                 for leaves in powers(2, max(8, build["leaves"] // 2), points)]
                 for factor in factors if factor * k <= 3200]
     if name == "faiss-ivf":
         lists = int(build["factory"].split(",")[0][3:])
         return [[{"nprobe": probes, "k_factor_rf": factor}
-                 for probes in powers(2, max(8, lists // 3), 16)]
+                 for probes in powers(2, max(8, lists // 3), points)]
                 for factor in factors if factor * k <= 3200]
     if name == "faiss-hnsw":
         return [[{"efSearch": width} for width in wide]]
@@ -413,7 +416,7 @@ def settings(name, rows, build, k):
         return [[{"ef": width} for width in wide if name != "vsag" or width <= 1000]]
     if name == "lorann":
         return [[{"clusters": clusters, "rerank": factor * k}
-                 for clusters in powers(2, max(8, build["clusters"] // 3), 16)]
+                 for clusters in powers(2, max(8, build["clusters"] // 3), points)]
                 for factor in factors if factor * k <= 3200]
     if name == "rabitq":
         return [[{"leaves": leaves} for leaves in powers(2, build["leaves"], 24)]]
