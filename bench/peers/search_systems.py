@@ -152,9 +152,9 @@ class Usearch:
 
 class Lorann:
     def build(self, items, calibration, build):
-        from lorann import LorannIndex
+        from lorann import IP, LorannIndex
         self.index = LorannIndex(items, build["clusters"], build["global_dim"],
-                                 rank=build["rank"], distance=build.get("distance", "ip"))
+                                 rank=build["rank"], distance=IP)
         self.index.build(training_queries=calibration if build["users"] else None, n_threads=1)
 
     def save(self, path):
@@ -378,8 +378,8 @@ def builds(name, rows, dim):
     if name == "usearch":
         return [{"M": 16, "ef": 200, "dtype": kind} for kind in ("f32", "i8")]
     if name == "lorann":
-        return [{"clusters": n, "global_dim": dim if dim <= 64 else 128, "rank": 32, "users": users}
-                for n in (leaves, leaves // 2) for users in (True, False)]
+        return [{"clusters": n, "global_dim": None if dim < 200 else 128, "rank": 32, "users": users}
+                for n in (leaves, 2 * leaves) for users in (False, True)]
     if name == "rabitq":
         return [{"leaves": n, "bits": bits} for n in (leaves, 4 * leaves) for bits in (6, 9)]
     if name == "vsag":
