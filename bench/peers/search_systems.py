@@ -395,7 +395,7 @@ def settings(name, rows, build, k):
     factors = (8, 4, 16, 2, 32, 64, 128)  # of k: items that are scored again; likely ones first
     points = 16
     if rows >= 500000:  # each run takes seconds
-        factors, points = (8, 32) if k <= 10 else (4, 16), 11
+        factors, points = (32, 64, 128) if k <= 10 else (8, 16, 32), 11
     if name == "tandem":
         leaves = build.get("num-leaves", round(rows ** 0.5) // 2)
         counts = [[{"num-leaves-to-search": count, "reordering-num-neighbors": factor * k}

@@ -115,6 +115,7 @@ def tune(arguments):
         with machine(alone=False):
             for build in search_systems.builds(name, rows, dim)[:arguments.builds]:
                 tune_build(tuning, build, rows)
+                save(cache_file(arguments, "tuned/" + name), tuning["found"])
             check_chosen(tuning)
             if name == "tandem":
                 delivered = check_targets(tuning, search_systems.builds(name, rows, dim)[0])
