@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/pool.h"
 #include "model/model.h"
 #include "train/epoch_order.h"
 #include "train/known.h"
@@ -329,15 +330,46 @@ static void fill_probability(td__batches *b, uint32_t count)
     for (uint32_t i = 0; i < count; i++) b->probability[i] = b->share[b->candidate_id[i]];
 }
 
+/* The interactions of a batch. */
+typedef struct fill_job {
+    td__batches *batches;
+    uint32_t first, count;
+} fill_job;
+
+/* The rows of one side's table that the batch asks for: nothing that the next load would wait for. */
+static void look_up(const fill_job *job, side *s, const uint32_t *ids)
+{
+    const td__epoch_order *order = job->batches->order;
+    for (uint32_t i = 0; i < job->count; i++) {
+        s->of[i] = s->row_of[ids[td__epoch_order_at(order, job->first + i)]];
+    }
+}
+
+/* Rows become their places among the distinct ones. */
+static void find_distinct(side *s, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) s->of[i] = place_of(s, s->of[i]);
+}
+
+static void fill_block(void *state, uint64_t block, uint32_t worker)
+{
+    const fill_job *job = state;
+    td__batches *b = job->batches;
+    bool queries = block == 0;
+    side *s = queries ? &b->queries : &b->candidates;
+    (void)worker;
+    look_up(job, s, queries ? b->interactions.query : b->interactions.candidate);
+    for (uint32_t i = 0; !queries && i < job->count; i++) b->candidate_id[i] = s->of[i];
+    find_distinct(s, job->count);
+}
+
+/* Both sides at once. */
 static void fill_rows(td__batches *b, uint32_t first, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = td__epoch_order_at(b->order, first + i);
-        uint32_t candidate = b->candidates.row_of[b->interactions.candidate[at]];
-        b->queries.of[i] = place_of(&b->queries, b->queries.row_of[b->interactions.query[at]]);
-        b->candidates.of[i] = place_of(&b->candidates, candidate);
-        b->candidate_id[i] = candidate;
-        if (b->weight != NULL) b->weight[i] = b->interactions.weight[at];
+    fill_job job = {b, first, count};
+    td__parallel_for(b->context, 2, fill_block, &job);
+    for (uint32_t i = 0; b->weight != NULL && i < count; i++) {
+        b->weight[i] = b->interactions.weight[td__epoch_order_at(b->order, first + i)];
     }
 }
 

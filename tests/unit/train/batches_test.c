@@ -14,11 +14,11 @@ typedef struct fixture {
 static const tiny_shape shape = {
     .queries = 40, .candidates = 60, .groups = 4, .rows = 500, .seed = 3, .weighted = true};
 
-static void set_up(fixture *f, uint32_t min_count)
+static void set_up_on(fixture *f, uint32_t min_count, uint32_t threads)
 {
     td_error err;
     *f = (fixture){.memory = {.fail_at = -1}};
-    f->context = test_context_on(&f->memory, 1);
+    f->context = test_context_on(&f->memory, threads);
     f->dataset = tiny_dataset(f->context, &shape);
     td_model_options model_options;
     td_model_options_init(&model_options);
@@ -28,6 +28,11 @@ static void set_up(fixture *f, uint32_t min_count)
     td_train_options_init(&f->options);
     f->options.batch_size = 64;
     f->options.frequency.buckets = 4096;
+}
+
+static void set_up(fixture *f, uint32_t min_count)
+{
+    set_up_on(f, min_count, 1);
 }
 
 static void tear_down(fixture *f)
@@ -114,6 +119,41 @@ static void every_row_comes_once_an_epoch_in_every_order(void **state)
         }
         tear_down(&f);
     }
+}
+
+/* One number for all rows of two epochs, their order and their places. */
+static uint64_t hash_of_epochs(td__batches *batches)
+{
+    uint64_t hash = 0;
+    for (uint32_t epoch = 0; epoch < 2; epoch++) {
+        const td__batch *batch;
+        td__batches_start(batches, epoch);
+        while ((batch = td__batches_next(batches)) != NULL) {
+            hash = td__mix64(hash ^ batch->queries.count ^ (uint64_t)batch->candidates.count << 32);
+            for (uint32_t i = 0; i < batch->count; i++) {
+                uint64_t query = batch->queries.of[i], candidate = batch->candidates.of[i];
+                hash = td__mix64(hash ^ query ^ candidate << 32);
+                hash = td__mix64(hash ^ batch->candidate_id[i] ^ (uint64_t)(batch->weight[i] * 2.0f) << 32);
+            }
+        }
+    }
+    return hash;
+}
+
+static void batches_are_the_same_for_1_2_and_7_threads(void **state)
+{
+    (void)state;
+    static const uint32_t threads[] = {1, 2, 7};
+    uint64_t hash[3];
+    for (int i = 0; i < 3; i++) {
+        fixture f;
+        set_up_on(&f, 2, threads[i]);
+        td__batches *batches = make_batches(&f);
+        hash[i] = hash_of_epochs(batches);
+        td__batches_free(batches);
+        tear_down(&f);
+    }
+    assert_true(hash[0] == hash[1] && hash[0] == hash[2]);
 }
 
 static uint32_t first_query(td__batches *batches, uint32_t epoch)
@@ -264,6 +304,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_comes_once_an_epoch_in_every_order),
+        cmocka_unit_test(batches_are_the_same_for_1_2_and_7_threads),
         cmocka_unit_test(orders_change_when_they_should),
         cmocka_unit_test(probabilities_are_shares_of_the_training_rows),
         cmocka_unit_test(no_correction_means_no_probabilities),
