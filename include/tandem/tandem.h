@@ -912,8 +912,8 @@ TD_API void td_train_options_init(td_train_options *options);
 /* Settings for data of which only the size is known (docs/quality.md has what they reach). Small ones, up
  * to 3e8 pairs of a query and a candidate, with few rows a candidate: dot product, Adagrad, the negatives
  * of the batch. Small ones with 20 rows a candidate or more: cosine similarity with a temperature, Adam,
- * whole queries against every candidate, decoupled, partition_power above 1. Large ones: the same, but against
- * the batch and drawn candidates, for more epochs.
+ * whole queries against every candidate, decoupled, partition_power above 1. Large ones: the same, but
+ * against the batch and drawn candidates.
  * All with epochs enough for early stopping on a validation part. Sets the fields of these choices and leaves
  * all others; options that only negatives of the batch serve (several heads, hard_negatives,
  * label_smoothing, streaming estimates) get the settings of small data. Pure. */
@@ -1025,8 +1025,8 @@ TD_API const td_option_table *td_fit_option_table(void);
 TD_API void td_fit_options_init(td_fit_options *options);
 
 /* The model's vectors are copied. `options` NULL: the temperature that the model was trained with, if it
- * was by the softmax, and the defaults. A handle belongs to one thread at a time; the context's threads share the
- * work. */
+ * was by the softmax, and the defaults. A handle belongs to one thread at a time; the context's threads
+ * share the work. */
 TD_API TD_MUST_CHECK td_status td_fit_create(td_fit **out, const td_model *model,
                                              const td_fit_options *options, td_error *err);
 TD_API void td_fit_free(td_fit *fit);
@@ -1341,8 +1341,8 @@ typedef enum td_prefilter { TD_PREFILTER_AUTO, TD_PREFILTER_NONE, TD_PREFILTER_I
 /* What a TREE keeps of its items. INT8: each rounded to integers of 8 bits times a scale of its own, 1/127 of
  * its largest absolute value, and nothing else, a quarter of the memory of FLOAT32. The index is then one
  * of the rounded vectors: td_index_vector gives them, scores and their order are theirs. A target_recall is
- * of the best before rounding, as far as it can be kept: see recall_most. What is upserted is rounded as well. (Merges and rebuilds take the memory of FLOAT32 while they
- * are at work.) Not for SQUARED_L2. AUTO is FLOAT32, in a rebuild what the index has. */
+ * of the best before rounding, as far as it can be kept: see recall_most. What is upserted is rounded as
+ * well. (Merges and rebuilds take the memory of FLOAT32 while they are at work.) Not for SQUARED_L2. AUTO is FLOAT32, in a rebuild what the index has. */
 typedef enum td_store { TD_STORE_AUTO, TD_STORE_FLOAT32, TD_STORE_INT8 } td_store;
 
 /* What a score is; larger is nearer in each.
@@ -1485,8 +1485,8 @@ TD_API void td_searcher_free(td_searcher *searcher);
 /* Top k of each query by (score descending, position ascending): all of them from an EXACT index, those
  * found from a TREE. `hits` [queries, k] and `counts` [queries] are filled: min(k, allowed items) each,
  * whatever the kind; places of `hits` beyond that hold TD_NONE and -INFINITY. Never an item that is
- * excluded or not allowed. A score (td_distance_measure) is one chain of float32 fused multiply-adds in the order of the
- * dimensions, starting from the bias; -0 counts as 0, and one without a value (infinity less infinity,
+ * excluded or not allowed. A score (td_distance_measure) is one chain of float32 fused multiply-adds in
+ * the order of the dimensions, starting from the bias; -0 counts as 0, and one without a value (infinity less infinity,
  * where numbers overflow) as -INFINITY. The same bits for any threads, kernels, and grouping of queries
  * into calls. A TREE searches exactly where that is cheaper: few allowed items, or k beyond a sixteenth
  * of them. Allocates nothing once it has seen as large a call. NUMERIC for a query or bias that is not
@@ -1539,8 +1539,8 @@ TD_API TD_MUST_CHECK td_status td_index_delete(td_index *index, const char *cons
 TD_API TD_MUST_CHECK td_status td_index_merge(td_index *index, td_error *err);
 /* Build anew from the items that are there now, and take the place of the old when done: for a thread
  * of the caller's own. Updates meanwhile are kept. `options` (NULL: defaults) must be of the same kind
- * or AUTO; the distance measure stays, whatever they say. A tree is calibrated on `queries`; without (NULL), it keeps the old table, leaves in
- * proportion. STATE if another rebuild is at work. */
+ * or AUTO; the distance measure stays, whatever they say. A tree is calibrated on `queries`; without
+ * (NULL), it keeps the old table, leaves in proportion. STATE if another rebuild is at work. */
 TD_API TD_MUST_CHECK td_status td_index_rebuild(td_index *index, const td_index_options *options,
                                                 const td_vectors *queries,
                                                 const td_progress_hook *hook, td_error *err);

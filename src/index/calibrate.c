@@ -402,7 +402,8 @@ static td_status prepare(calibration *work, const td_vectors *queries, td_error 
     while (work->kinds < KS && td__truth_ks[work->kinds] <= index->count / 16) work->kinds++;
     work->search = (td_search){.k = TD__TRUTH_MAX, .allow = index->live};
     work->scan = (td__scan){.index = index, .kernels = context->kernels,
-                            .queries = work->sample.data, .heads = td__heads(queries), .search = &work->search};
+                            .queries = work->sample.data, .heads = td__heads(queries),
+                            .search = &work->search};
     choose_grid(work);
     TD_TRY(td__alloc(&work->log, context, work->sample.rows, sizeof *work->log, err));
     TD_TRY(td__alloc(&work->slots, context, index->count, sizeof *work->slots, err));

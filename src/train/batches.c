@@ -198,13 +198,6 @@ done:
     return status;
 }
 
-/* A decoupled loss, and batches that may lack rows of their queries. */
-static bool needs_known(const td_model *model, const td_train_options *options)
-{
-    bool parts = td__model_has_history(model) && options->history_parts > 1;
-    return options->decoupled && (options->group == TD_GROUP_ROWS || parts);
-}
-
 static td_status create_known(td__batches *b, const td_model *model, td_error *err)
 {
     td__known_source source = {.rows = b->interactions,
@@ -230,7 +223,7 @@ static td_status prepare(td__batches *b, const td_model *model, const td_train_o
         TD_TRY(create_sampling(b, *counts, table_rows, options, err));
     }
     TD_TRY(create_batch(b, model, err));
-    if (needs_known(model, options)) TD_TRY(create_known(b, model, err));
+    if (td__known_needed(td_model_get_options(model), options)) TD_TRY(create_known(b, model, err));
 done:
     return status;
 }

@@ -13,6 +13,12 @@ struct td__known {
     uint32_t *column;    /* [columns_max] */
 };
 
+bool td__known_needed(const td_model_options *model, const td_train_options *options)
+{
+    bool parts = model->query_tower != TD_QUERY_ID && options->history_parts > 1;
+    return options->decoupled && (options->group == TD_GROUP_ROWS || parts);
+}
+
 /* Counting sort by query. */
 static void sort_rows(td__known *known, const td__known_source *source)
 {

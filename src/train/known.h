@@ -22,6 +22,9 @@ typedef struct td__known_source {
     td__batch_shape shape;         /* of the largest batch */
 } td__known_source;
 
+/* A decoupled loss, and batches that may lack rows of their queries? */
+bool td__known_needed(const td_model_options *model, const td_train_options *options);
+
 TD_MUST_CHECK td_status td__known_create(td__known **out, td_context *context,
                                          const td__known_source *source, td_error *err);
 void td__known_free(td__known *known, td_context *context);

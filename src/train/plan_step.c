@@ -8,6 +8,7 @@
 #include "base/pool.h"
 #include "kernel/gemm.h"
 #include "kernel/softmax.h"
+#include "train/known.h"
 #include "train/negatives.h"
 #include "train/optimizer_rows.h"
 #include "base/poison.h"
@@ -73,9 +74,7 @@ static uint64_t known_bytes(const td__plan_input *in, const td_train_options *op
                             const td__plan_batch *batch)
 {
     uint64_t rows = in->data->size.rows;
-    bool history = in->model->query_tower != TD_QUERY_ID;
-    bool whole = options->group == TD_GROUP_QUERIES && (!history || options->history_parts == 1);
-    if (!options->decoupled || whole) return 0;
+    if (!td__known_needed(in->model, options)) return 0;
     uint64_t columns = td__sat_min(td__sat_mul(td__plan_longest(in, true), batch->queries), rows);
     uint64_t lists = td__sat_mul(rows, INDEX) + (in->query_rows + 2) * INDEX;
     return td__sat_add(lists, td__sat_mul(columns + batch->queries + 1, INDEX));
