@@ -885,6 +885,11 @@ typedef struct td_train_options {
     bool decoupled; /* softmax: a query's positives, in the batch or not, are no part of its Z, so that they
                      * do not compete, and pull as hard however well they score (Yeh et al., arXiv
                      * 2110.06848); the loss may then be negative */
+    /* What is learned are latent vectors, and the tables hold their mean over 0 to so many steps along the graph
+     * of training rows, each step (q, c) weighed by 1 / sqrt(rows of q * rows of c): LightGCN (He et al.,
+     * SIGIR 2020). Every row moves in every step, so steps should be few and large: TD_GROUP_QUERIES,
+     * TD_NEGATIVES_ALL. The trained model is as any other. TD_QUERY_ID and one head only. 0: no graph. */
+    uint32_t graph_layers;
     float partition_power; /* p of  p ln Z - score: 1 softmax, above it the bilateral softmax loss */
     td_optimizer_options optimizer;
     td_sampling sampling_correction;

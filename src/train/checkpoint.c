@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "model/model.h"
 #include "train/fingerprint.h"
+#include "train/graph.h"
 #include "train/optimizer.h"
 #include "train/trainer.h"
 #include "base/poison.h"
@@ -40,7 +41,24 @@ static td_status visit_weights(const visitor *v, const char *group, const char *
     return v->visit(v->file, &p, err);
 }
 
-/* All weights: those of the model, and the best. */
+/* With a graph, the vectors that are learned: "latent/query_tower/embedding". */
+static td_status visit_latent(td__trainer *t, const visitor *v, td_error *err)
+{
+    td_status status = TD_OK;
+    td__tower *towers[TD__GRAPH_SIDES] = {&t->model->query_tower, &t->model->candidate_tower};
+    static const char *const names[TD__GRAPH_SIDES] = {"query_tower/embedding",
+                                                       "candidate_tower/embedding"};
+    td__graph *graph = td__step_graph(t->step);
+    for (int s = 0; graph != NULL && s < TD__GRAPH_SIDES; s++) {
+        const td__parameter *table = td__tower_parameter(towers[s], 0);
+        float *latent = td__graph_latent(graph, (td__graph_side)s);
+        TD_TRY(visit_weights(v, "latent", names[s], table, latent, err));
+    }
+done:
+    return status;
+}
+
+/* All weights: those of the model, the best, and those behind smoothed tables. */
 static td_status walk(td__trainer *t, const visitor *v, td_error *err)
 {
     td_status status = TD_OK;
@@ -53,6 +71,7 @@ static td_status walk(td__trainer *t, const visitor *v, td_error *err)
             TD_TRY(visit_weights(v, "best", name, parameter, best, err));
         }
     }
+    TD_TRY(visit_latent(t, v, err));
 done:
     return status;
 }

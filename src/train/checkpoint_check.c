@@ -102,20 +102,29 @@ done:
     return status;
 }
 
-static td_status check_weights(const checking *c, const td__tensor *weights, td_error *err)
+/* If there is a tensor GROUP/PARAMETER, it has the shape of these weights, and numbers. */
+static td_status check_copy(const checking *c, const td__tensor *weights, const char *group, td_error *err)
 {
     td_status status = TD_OK;
     char name[TD__NAME_MAX];
-    const td__tensor *best;
-    const char *parameter = weights->name + strlen("weights/");
+    const td__tensor *copy;
+    snprintf(name, sizeof name, "%s/%.80s", group, weights->name + strlen("weights/"));
+    if (td__container_find(c->file, name) == NULL) return TD_OK;
+    TD_TRY(td__container_require(c->file, name, TD__F32, weights->rows, weights->cols, &copy, err));
+    TD_TRY(check_finite(copy, err));
+done:
+    return status;
+}
+
+static td_status check_weights(const checking *c, const td__tensor *weights, td_error *err)
+{
+    td_status status = TD_OK;
     TD_FAIL_IF(weights->dtype != TD__F32 || weights->cols == 0 || weights->cols > TD__DIM_MAX, err,
                ERR_CORRUPT, "tensor \"%s\" is no table of float32 vectors", weights->name);
     TD_TRY(check_finite(weights, err));
-    TD_TRY(check_optimizer(c, weights, parameter, err));
-    snprintf(name, sizeof name, "best/%.80s", parameter);
-    if (td__container_find(c->file, name) == NULL) return TD_OK;
-    TD_TRY(td__container_require(c->file, name, TD__F32, weights->rows, weights->cols, &best, err));
-    TD_TRY(check_finite(best, err));
+    TD_TRY(check_optimizer(c, weights, weights->name + strlen("weights/"), err));
+    TD_TRY(check_copy(c, weights, "best", err));
+    TD_TRY(check_copy(c, weights, "latent", err));
 done:
     return status;
 }
@@ -141,6 +150,10 @@ static td_status check_tensors(const checking *c, td_error *err)
     uint32_t strangers = c->model.query_tower == TD_QUERY_HISTORY ? 0 : oov; /* one row for all */
     TD_TRY(check_table(c, "weights/query_tower/embedding", c->model.heads * dim, strangers, err));
     TD_TRY(check_table(c, "weights/candidate_tower/embedding", dim, oov, err));
+    if (c->train.graph_layers > 0) {
+        TD_TRY(check_table(c, "latent/query_tower/embedding", dim, strangers, err));
+        TD_TRY(check_table(c, "latent/candidate_tower/embedding", dim, oov, err));
+    }
     for (uint32_t i = 0; i < td__container_count(c->file); i++) {
         const td__tensor *tensor = td__container_at(c->file, i);
         if (strncmp(tensor->name, "weights/", strlen("weights/")) != 0) continue;

@@ -1,6 +1,6 @@
 /* ials_lists.h -- training rows as lists, one for each row of a table of vectors.
  *
- * Serves: stage 5, iALS. */
+ * Serves: stage 5, iALS and the graph (graph.h). */
 #ifndef TD_TRAIN_IALS_LISTS_H
 #define TD_TRAIN_IALS_LISTS_H
 

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/pool.h"
 #include "train/cholesky.h"
+#include "train/pairs.h"
 #include "base/poison.h"
 
 enum {
@@ -54,32 +55,6 @@ double td__ials_unobserved_weight(const td_model *model, const td_ials_options *
     return UNOBSERVED_RATIO * rows / pairs;
 }
 
-/* Rows of the tables for the rows of the dataset; `vocab_rows` is scratch. */
-static void map_rows(uint32_t *out, const uint32_t *positions, uint64_t count,
-                     const uint32_t *vocab_rows)
-{
-    for (uint64_t i = 0; i < count; i++) out[i] = vocab_rows[positions[i]];
-}
-
-static td_status map_both(uint32_t *query, uint32_t *candidate, const td_model *model,
-                          const td_dataset *train, td_error *err)
-{
-    td_status status = TD_OK;
-    const td_vocab *queries = td_dataset_queries(train);
-    const td_vocab *candidates = td_dataset_candidates(train);
-    td_rows rows = td_dataset_rows(train);
-    uint32_t more = td_vocab_count(queries), *vocab_rows = NULL;
-    if (more < td_vocab_count(candidates)) more = td_vocab_count(candidates);
-    TD_TRY(td__alloc(&vocab_rows, model->context, more, sizeof *vocab_rows, err));
-    td__model_number_queries(model, queries, vocab_rows);
-    map_rows(query, rows.query, rows.count, vocab_rows);
-    td__model_candidate_rows(model, candidates, vocab_rows);
-    map_rows(candidate, rows.candidate, rows.count, vocab_rows);
-done:
-    td__free(model->context, vocab_rows);
-    return status;
-}
-
 static td_status make_lists(td__ials *ials, const td_dataset *train, td_error *err)
 {
     td_status status = TD_OK;
@@ -90,7 +65,7 @@ static td_status make_lists(td__ials *ials, const td_dataset *train, td_error *e
     uint32_t *query = NULL, *candidate = NULL;
     TD_TRY(td__alloc(&query, context, rows.count, sizeof *query, err));
     TD_TRY(td__alloc(&candidate, context, rows.count, sizeof *candidate, err));
-    TD_TRY(map_both(query, candidate, ials->model, train, err));
+    TD_TRY(td__pairs_fill(query, candidate, ials->model, train, err));
     TD_TRY(td__ials_lists_init(&queries->lists, context, queries->rows, query, candidate,
                                rows.weight, rows.count, err));
     TD_TRY(td__ials_lists_init(&candidates->lists, context, candidates->rows, candidate, query,

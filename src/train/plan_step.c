@@ -8,6 +8,7 @@
 #include "base/pool.h"
 #include "kernel/gemm.h"
 #include "kernel/softmax.h"
+#include "train/graph.h"
 #include "train/known.h"
 #include "train/negatives.h"
 #include "train/optimizer_rows.h"
@@ -171,6 +172,12 @@ static uint64_t loss_bytes(const td__plan_input *in, const td_train_options *opt
     return bytes + 2 * FLOAT * batch->candidates;
 }
 
+static uint64_t graph_bytes(const td__plan_input *in, const td_train_options *options)
+{
+    if (options->graph_layers == 0) return 0;
+    return td__graph_bytes(in->query_rows, in->candidate_rows, in->model->dim, in->data->size.rows);
+}
+
 /* Larger ones are refused when they are to be made. */
 static bool is_possible(const td__plan_batch *batch)
 {
@@ -184,6 +191,7 @@ uint64_t td__plan_workspace(const td__plan_input *in, const td_train_options *op
     if (!is_possible(&batch)) return UINT64_MAX;
     uint64_t sum = td__sat_add(batches_bytes(in, options, &batch), loss_bytes(in, options, &batch));
     sum = td__sat_add(sum, past_bytes(in, &batch));
+    sum = td__sat_add(sum, graph_bytes(in, options));
     sum = td__sat_add(sum, pass_bytes(in, true, batch.queries));
     sum = td__sat_add(sum, pass_bytes(in, false, batch.candidates));
     return options->dropout > 0.0f ? td__sat_add(sum, batch.queries * query_width * FLOAT) : sum;

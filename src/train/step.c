@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "model/model.h"
 #include "train/dropout.h"
+#include "train/graph.h"
 #include "train/optimizer.h"
 #include "train/past.h"
 #include "train/step_loss.h"
@@ -22,7 +23,8 @@ typedef struct step_side {
 struct td__step {
     td_context *context;
     step_side query, candidate;
-    td__past *past; /* NULL: no history in the query tower */
+    td__past *past;   /* NULL: no history in the query tower */
+    td__graph *graph; /* NULL: the tables are what is learned */
     td__step_loss *loss;
     td__temperature temperature;
     td__dropout dropout;
@@ -118,10 +120,22 @@ void td__step_free(td__step *step)
     td__free(step->context, step->optimizers);
     td__step_loss_free(step->loss);
     td__past_free(step->past);
+    td__graph_free(step->graph);
     td__free(step->context, step->dropped);
     clear_side(&step->query, step->context);
     clear_side(&step->candidate, step->context);
     td__free(step->context, step);
+}
+
+td_status td__step_smooth(td__step *step, td_model *model, const td_dataset *train, uint32_t layers,
+                          td_error *err)
+{
+    return layers == 0 ? TD_OK : td__graph_create(&step->graph, model, train, layers, err);
+}
+
+td__graph *td__step_graph(td__step *step)
+{
+    return step->graph;
 }
 
 td_optimizer *td__step_optimizer(td__step *step, uint32_t index)
@@ -132,8 +146,8 @@ td_optimizer *td__step_optimizer(td__step *step, uint32_t index)
 /* --- one batch */
 
 /* The table of the candidates has a second gradient, if histories share it. */
-static td_status update_table(const td__step *step, step_side *side, const td__gradient *gradient,
-                              double learning_rate, td_error *err)
+static td_status move_shared(const td__step *step, step_side *side, const td__gradient *gradient,
+                             double learning_rate, td_error *err)
 {
     const td__bag *bag = td__past_bag(step->past);
     td__gradient more = td__bag_gradient(bag);
@@ -143,20 +157,45 @@ static td_status update_table(const td__step *step, step_side *side, const td__g
     return td__optimizer_step_both(side->optimizers[0], weights, sides, learning_rate, err);
 }
 
-static td_status update(const td__step *step, step_side *side, double learning_rate, td_error *err)
+static td_status move_weights(const step_side *side, uint32_t index, const td__gradient *gradient,
+                              double learning_rate, td_error *err)
+{
+    float *weights = td__tower_parameter(side->tower, index)->weights;
+    return td_optimizer_step(side->optimizers[index], weights, gradient->touched, gradient->count,
+                             gradient->values, learning_rate, err);
+}
+
+static td_status move_table(td__step *step, step_side *side, const td__gradient *gradient,
+                            double learning_rate, td_error *err)
+{
+    bool candidates = side == &step->candidate;
+    if (step->graph != NULL) {
+        td__graph_add(step->graph, candidates ? TD__GRAPH_CANDIDATES : TD__GRAPH_QUERIES, gradient);
+        return TD_OK;
+    }
+    if (step->past != NULL && candidates) return move_shared(step, side, gradient, learning_rate, err);
+    return move_weights(side, 0, gradient, learning_rate, err);
+}
+
+static td_status update(td__step *step, step_side *side, double learning_rate, td_error *err)
 {
     td_status status = TD_OK;
-    td__parameter *parameter;
     const td__gradient *gradient =
         td__tower_backward(side->tower, step->context, side->pass, side->d_vectors);
-    bool shared = step->past != NULL && side == &step->candidate;
-    if (shared) TD_TRY(update_table(step, side, gradient, learning_rate, err));
-    for (uint32_t i = shared; (parameter = td__tower_parameter(side->tower, i)) != NULL; i++) {
-        TD_TRY(td_optimizer_step(side->optimizers[i], parameter->weights, gradient[i].touched,
-                                 gradient[i].count, gradient[i].values, learning_rate, err));
+    TD_TRY(move_table(step, side, gradient, learning_rate, err));
+    for (uint32_t i = 1; td__tower_parameter(side->tower, i) != NULL; i++) {
+        TD_TRY(move_weights(side, i, &gradient[i], learning_rate, err));
     }
 done:
     return status;
+}
+
+/* The graph knows the gradients of both sides. */
+static td_status update_graph(const td__step *step, double learning_rate, td_error *err)
+{
+    td_optimizer *const optimizers[TD__GRAPH_SIDES] = {step->query.optimizers[0],
+                                                       step->candidate.optimizers[0]};
+    return step->graph == NULL ? TD_OK : td__graph_step(step->graph, optimizers, learning_rate, err);
 }
 
 static td__tower_input input_of(const td__distinct *distinct)
@@ -211,6 +250,7 @@ td_status td__step_run(td__step *step, const td__batch *batch, double learning_r
     TD_TRY(compute_loss(step, batch, &vectors, loss, err));
     TD_TRY(update(step, &step->query, learning_rate, err));
     TD_TRY(update(step, &step->candidate, learning_rate, err));
+    TD_TRY(update_graph(step, learning_rate, err));
 done:
     return status;
 }

@@ -17,6 +17,9 @@ typedef struct td__step td__step;
 TD_MUST_CHECK td_status td__step_create(td__step **out, td_model *model,
                                         const td_train_options *options,
                                         const td__batch_shape *shape, td_error *err);
+/* With graph_layers, before the first step: the graph of these rows smooths the model's tables. */
+TD_MUST_CHECK td_status td__step_smooth(td__step *step, td_model *model, const td_dataset *train,
+                                        uint32_t layers, td_error *err);
 void td__step_free(td__step *step);
 
 /* Run one batch: the model's weights change. `loss` receives the sum of weight * loss over its rows,
@@ -26,6 +29,9 @@ TD_MUST_CHECK td_status td__step_run(td__step *step, const td__batch *batch, dou
 
 /* The temperature as it is now; may be set, for a training gone on with. */
 td__temperature *td__step_temperature(td__step *step);
+
+/* NULL: the tables are not smoothed. */
+struct td__graph *td__step_graph(td__step *step);
 
 /* Optimizer of parameter `index` of the model (td__model_parameter). */
 td_optimizer *td__step_optimizer(td__step *step, uint32_t index);

@@ -52,6 +52,9 @@ static const td_option rows[] = {
     TD__OPTION_BOOL(td_train_options, decoupled, "decoupled", "false",
                     "softmax: a query's positives, in the batch or not, are no part of its Z: they do not "
                     "compete"),
+    TD__OPTION_U32(td_train_options, graph_layers, "graph-layers", "0", 0, 8, "N",
+                   "smooth the vectors over the graph of who took what, so many steps far (LightGCN); "
+                   "0: vectors of their own"),
     TD__OPTION_CHOICE(td_train_options, sampling_correction, "sampling-correction", "counts",
                       "none|counts|streaming",
                       "where the sampling probabilities of the candidates come from"),

@@ -189,6 +189,7 @@ static td_status prepare(td__trainer *t, td_error *err)
     TD_TRY(td__batches_create(&t->batches, t->model, t->train, &t->options, err));
     td__batch_shape shape = td__batches_shape(t->batches);
     TD_TRY(td__step_create(&t->step, t->model, &t->options, &shape, err));
+    TD_TRY(td__step_smooth(t->step, t->model, t->train, t->options.graph_layers, err));
     TD_TRY(td__snapshot_create(&t->good, t->model, err));
     if (t->validation != NULL && t->options.restore_best) {
         TD_TRY(td__snapshot_create(&t->best, t->model, err));

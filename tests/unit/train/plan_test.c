@@ -154,6 +154,8 @@ static void all_sorts_of_negatives_are_planned(void **state)
     w->options.group = TD_GROUP_QUERIES;
     w->options.batch_size = 128;
     check_training("all candidates, whole queries", w, false);
+    w->options.graph_layers = 3;
+    check_training("smoothed over the graph", w, false);
     free_world(w);
 }
 

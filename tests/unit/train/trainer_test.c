@@ -394,6 +394,23 @@ static void negatives_dropout_and_temperature_resume(void **state)
     tear_down(&f);
 }
 
+/* What is learned stands behind the tables. */
+static void smoothed_tables_resume(void **state)
+{
+    (void)state;
+    fixture f;
+    set_up(&f, 2);
+    f.options.optimizer.optimizer = TD_OPTIMIZER_ADAM_LAZY;
+    f.options.optimizer.learning_rate = 0.01f;
+    f.options.negatives.kind = TD_NEGATIVES_ALL;
+    f.options.group = TD_GROUP_QUERIES;
+    f.options.batch_size = 8;
+    f.options.graph_layers = 2;
+    check_resume(&f, false);
+    check_resume(&f, true);
+    tear_down(&f);
+}
+
 /* A checkpoint from before the temperature could be learned has none: `out` is such a copy. */
 static void copy_without_temperature(td_context *context, const char *path, const char *out)
 {
@@ -749,6 +766,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_training_is_as_after_the_last_step),
         cmocka_unit_test(a_resumed_training_has_the_bits_of_one_without_a_stop),
         cmocka_unit_test(negatives_dropout_and_temperature_resume),
+        cmocka_unit_test(smoothed_tables_resume),
         cmocka_unit_test(older_checkpoints_are_gone_on_from),
         cmocka_unit_test(a_finished_training_resumes_to_its_end),
         cmocka_unit_test(a_checkpoint_of_another_training_is_refused),
