@@ -2,8 +2,8 @@
  *
  * Serves: stage 5. In: latent vectors, training rows. Out: the tables of a model; back, their gradients.
  *
- * A row of a layer is one sum over its list, in the order of the training rows, by one thread: so any number
- * of threads gives the same bits. Lists are long for few rows; blocks are small, so that threads even out. */
+ * A row of a layer is one chain of fused multiply-adds over its list, in the order of the training rows, by
+ * one thread: so any number of threads, and any kernel, gives the same bits. Lists are long for few rows; blocks are small, so that threads even out. */
 #include "train/graph.h"
 
 #include <math.h>
@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/pool.h"
 #include "base/saturate.h"
+#include "kernel/kernel.h"
 #include "train/ials_lists.h"
 #include "train/pairs.h"
 #include "base/poison.h"
@@ -55,24 +56,20 @@ static void prefetch_vector(const float *x, uint32_t dim)
     for (uint32_t k = 0; k < dim; k += LINE_FLOATS) __builtin_prefetch(x + k);
 }
 
-static void add_scaled(float *restrict y, float a, const float *restrict x, uint32_t dim)
-{
-    for (uint32_t k = 0; k < dim; k++) y[k] += a * x[k];
-}
-
 /* y = scale * sum over the list of (their scale * their vector) */
 static void pull_row(const layer_job *job, uint64_t row, float *y)
 {
     const td__graph *graph = job->graph;
     const td__ials_lists *lists = &graph->lists[job->side];
     const float *scale = graph->scale[1 - job->side], own = graph->scale[job->side][row];
+    const td__kernels *kernels = graph->context->kernels;
     uint32_t dim = graph->dim;
     uint64_t end = lists->offsets[row + 1];
     memset(y, 0, dim * sizeof *y);
     for (uint64_t at = lists->offsets[row]; at < end; at++) {
         size_t other = lists->others[at];
         if (at + AHEAD < end) prefetch_vector(job->from + (size_t)lists->others[at + AHEAD] * dim, dim);
-        add_scaled(y, own * scale[other], job->from + other * dim, dim);
+        kernels->axpy(own * scale[other], job->from + other * dim, y, dim);
     }
 }
 
@@ -257,7 +254,8 @@ void td__graph_add(td__graph *graph, td__graph_side side, const td__gradient *gr
     uint32_t dim = graph->dim;
     for (uint64_t i = 0; i < gradient->count; i++) {
         uint64_t row = gradient->touched == NULL ? i : gradient->touched[i];
-        add_scaled(graph->gradient.of[side] + row * dim, 1.0f, gradient->values + i * dim, dim);
+        graph->context->kernels->axpy(1.0f, gradient->values + i * dim,
+                                      graph->gradient.of[side] + row * dim, dim);
     }
 }
 
