@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "contest.h"
 #include "data.h"
 #include "memory.h"
 #include "metrics.h"
@@ -141,40 +142,6 @@ done:
     return status;
 }
 
-/* iALS on the same parts takes the place of what the softmax made if it is better on the validation
- * part. */
-static td_status contest(const cli_call *call, const origins *from, td_model **model,
-                         const cli_parts *parts, td_train_report *report, td_error *err)
-{
-    td_status status = TD_OK;
-    train_arguments *arguments = call->arguments;
-    cli_training softmax = arguments->training, *ials = &arguments->training;
-    td_model *other = NULL;
-    td_train_report found;
-    ials->trainer = CLI_TRAINER_IALS;
-    ials->model = arguments->ials_model;
-    ials->ials.monitor = softmax.softmax.monitor;
-    ials->ials.monitor_k = softmax.softmax.monitor_k;
-    TD_TRY(make_model(&other, call, from, parts, err));
-    TD_TRY(cli_training_run(ials, call, other, parts, &found, err));
-    bool better = found.best_monitor > report->best_monitor;
-    if (!call->common->quiet) {
-        fprintf(stderr, "iALS on the same parts: %.4f in epoch %u, so %s is kept\n",
-                found.best_monitor, found.best_epoch, better ? "it" : "the softmax");
-    }
-    if (better) {
-        td_model *worse = *model;
-        *model = other;
-        other = worse;
-        *report = found;
-    } else {
-        *ials = softmax;
-    }
-done:
-    td_model_free(other);
-    return status;
-}
-
 static bool is_refitted(const train_arguments *arguments, const td_train_report *report)
 {
     return arguments->recipe.kind == CLI_RECIPE_AUTO && arguments->recipe.refit
@@ -267,7 +234,10 @@ static td_status run(cli_call *call, td_error *err)
     TD_TRY(cli_training_run(&arguments->training, call, model, &parts, &report, err));
     if (!json) print_report(call, model, &report);
     if (contested && report.best_epoch > 0) {
-        TD_TRY(contest(call, &from, &model, &parts, &report, err));
+        const cli_contest contest = {call, &parts, from.catalog, &arguments->training, &model,
+                                     &report};
+        const td_data_size size = cli_recipe_size(&parts);
+        TD_TRY(cli_contest_run(&contest, &arguments->ials_model, &size, err));
     }
     if (is_refitted(arguments, &report)) {
         TD_TRY(train_again(call, &from, &model, &parts, report.best_epoch, err));

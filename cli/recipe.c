@@ -18,8 +18,8 @@ enum { VALIDATION_ROWS = 1000 }; /* fewer training rows leave no validation part
 static const td_option rows[] = {
     TD__OPTION_CHOICE(cli_recipe, kind, "recipe", "auto", "auto|plain",
                       "auto: settings by the size of the data where no flag is given, and on small "
-                      "dense data iALS too, if it is better on the validation part; plain: the "
-                      "defaults as listed here"),
+                      "data iALS too, with some settings, if it is better on the validation part; "
+                      "plain: the defaults as listed here"),
     TD__OPTION_F64(cli_recipe, validation_fraction, "validation-fraction", "0", 0, 0.9, "SHARE",
                    "share of the training part to watch; training then can stop early and keep the "
                    "best epoch (recipe auto: 0.1)"),
@@ -98,7 +98,7 @@ static void respect_batch_size(const cli_call *call, td_train_options *chosen)
     if (is_given(call, "batch-size") && !is_given(call, "group")) chosen->group = TD_GROUP_ROWS;
 }
 
-static td_data_size size_of(const cli_parts *parts)
+td_data_size cli_recipe_size(const cli_parts *parts)
 {
     return (td_data_size){.rows = td_dataset_rows(parts->train).count,
                           .queries = td_vocab_count(td_dataset_queries(parts->train)),
@@ -116,19 +116,31 @@ static bool wants_other_towers(const cli_call *call)
     return false;
 }
 
+/* Flags of the softmax that iALS has nothing like. What it has too holds for both; the seed is
+ * everybody's; the log, and when to look at the validation part, change nothing. */
+static bool wants_softmax(const cli_call *call)
+{
+    static const char *const neutral[] = {"seed", "log", "validate-every"};
+    const td_option_table *table = td_train_option_table();
+    for (uint32_t i = 0; i < table->count; i++) {
+        const char *name = table->rows[i].name;
+        bool spared = td_option_find(td_ials_option_table(), name) != NULL;
+        for (size_t n = 0; n < sizeof neutral / sizeof neutral[0]; n++) {
+            spared = spared || strcmp(name, neutral[n]) == 0;
+        }
+        if (!spared && is_given(call, name)) return true;
+    }
+    return false;
+}
+
 bool cli_recipe_tries_ials(const cli_recipe *recipe, const cli_call *call, const cli_parts *parts)
 {
-    td_data_size size = size_of(parts);
-    td_model_options model;
-    td_train_options train;
-    if (recipe->kind != CLI_RECIPE_AUTO || is_given(call, "trainer") || wants_other_towers(call)
-        || cli_given_any(call, td_train_option_table())) {
-        return false;
-    }
-    td_model_options_init(&model);
-    td_train_options_init(&train);
-    td_train_recommend(&size, &model, &train);
-    return train.negatives.kind == TD_NEGATIVES_ALL; /* small and dense */
+    td_data_size size = cli_recipe_size(parts);
+    td_ials_options ials;
+    td_ials_options_init(&ials);
+    return recipe->kind == CLI_RECIPE_AUTO && parts->validation != NULL
+           && td_ials_recommend(&size, 0, &ials) > 0 && !is_given(call, "trainer")
+           && !wants_other_towers(call) && !wants_softmax(call);
 }
 
 /* As `old` was trained, if it was by the softmax, and on the towers that it has. */
@@ -155,7 +167,7 @@ td_status cli_recipe_choose(const cli_recipe *recipe, const cli_call *call, cons
                             td_error *err)
 {
     td_status status = TD_OK;
-    td_data_size size = size_of(parts);
+    td_data_size size = cli_recipe_size(parts);
     td_model_options chosen_model = *model;
     td_train_options chosen_train = *train;
     if (recipe->kind != CLI_RECIPE_AUTO) return TD_OK;

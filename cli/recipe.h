@@ -20,8 +20,10 @@ const td_option_table *cli_recipe_option_table(void);
 TD_MUST_CHECK td_status cli_recipe_hold_out(const cli_recipe *recipe, const cli_call *call,
                                             const cli_data *data, cli_parts *parts, td_error *err);
 
-/* Is iALS worth a try too? On small dense data it often is the better one, and takes less time; but
- * not if flags say something that only the softmax knows. */
+td_data_size cli_recipe_size(const cli_parts *parts); /* of the rows to train on */
+
+/* Is iALS worth a try too? On small data it often is the better one, and takes little time; but not
+ * if flags say something that only the softmax knows, or nothing is held out to choose by. */
 bool cli_recipe_tries_ials(const cli_recipe *recipe, const cli_call *call, const cli_parts *parts);
 
 /* Set what no flag set, and say what was chosen and why. With `old`, the model to go on from,

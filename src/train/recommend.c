@@ -2,7 +2,7 @@
  *
  * Serves: stage 5. In: numbers of rows, queries, candidates. Out: options.
  * The numbers are those that did best on validation parts of the data sets of docs/quality.md. */
-#include "tandem/tandem.h"
+#include "train/recommend.h"
 
 #include "base/poison.h"
 
@@ -94,9 +94,14 @@ static void recommend_large(td_model_options *model, td_train_options *options)
     options->patience = 20;
 }
 
+bool td__data_is_small(const td_data_size *size)
+{
+    return (double)size->queries * (double)size->candidates <= SMALL_PAIRS;
+}
+
 void td_train_recommend(const td_data_size *size, td_model_options *model, td_train_options *options)
 {
-    bool small = (double)size->queries * (double)size->candidates <= SMALL_PAIRS;
+    bool small = td__data_is_small(size);
     bool dense = (double)size->rows >= DENSE_ROWS * (double)size->candidates;
     if (needs_batch(model, options) || (small && !dense)) recommend_small(model, options);
     else if (small) recommend_dense(size, model, options);

@@ -31,7 +31,7 @@ grep -q 'this takes [0-9.]* MB of memory beside the data, and 2.0 MB may be take
 tandem train "$data" --recipe plain --epochs 1 --dim 8 --memory-max 4000000000 -o m --quiet
 [ -e m ]
 
-# On small dense data iALS is tried after the softmax, whose model stays: both count.
+# On small data iALS is tried after the softmax, whose model stays: both count.
 awk 'BEGIN { print "user,item"; for (u = 0; u < 150; u++) for (i = 0; i < 40; i++)
     if ((u * 7 + i * 13) % 5 < 3) print u "," i }' >dense.csv
 of() { tandem train dense.csv --plan --json --quiet --dim 256 "$@" | jq "$part"; }

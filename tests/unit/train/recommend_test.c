@@ -97,6 +97,44 @@ static void other_options_stay(void **state)
     assert_int_equal(train.seed, 99);
 }
 
+/* Small data have pairs, all allowed, no two alike, and nothing else is set; what has no number sets
+ * nothing. */
+static void small_data_have_settings_of_ials(void **state)
+{
+    (void)state;
+    td_error err;
+    const td_data_size size = {100000, 610, 9724};
+    td_ials_options plain, one, other;
+    td_ials_options_init(&plain);
+    uint32_t count = td_ials_recommend(&size, UINT32_MAX, &plain);
+    assert_true(count > 1);
+    for (uint32_t n = 0; n <= count; n++) {
+        td_ials_options_init(&one);
+        one.epochs = 7;
+        assert_int_equal(td_ials_recommend(&size, n, &one), count);
+        assert_ok(td_options_check(td_ials_option_table(), &one, &err));
+        assert_int_equal(one.epochs, 7);
+        assert_true((one.unobserved_weight == plain.unobserved_weight) == (n == count));
+        for (uint32_t before = 0; before < n; before++) {
+            td_ials_options_init(&other);
+            td_ials_recommend(&size, before, &other);
+            assert_true(one.unobserved_weight != other.unobserved_weight
+                        || one.regularization != other.regularization);
+        }
+    }
+}
+
+static void large_data_have_none(void **state)
+{
+    (void)state;
+    td_ials_options plain, same;
+    td_ials_options_init(&plain);
+    td_ials_options_init(&same);
+    assert_int_equal(td_ials_recommend(&(td_data_size){810128, 29858, 40981}, 0, &same), 0);
+    assert_true(plain.unobserved_weight == same.unobserved_weight);
+    assert_true(plain.regularization == same.regularization);
+}
+
 /* All kinds of settings beat the list of the most popular. */
 static void they_beat_popularity(void **state)
 {
@@ -137,6 +175,8 @@ int main(void)
         cmocka_unit_test(every_size_has_settings),
         cmocka_unit_test(other_negatives_are_not_for_everything),
         cmocka_unit_test(other_options_stay),
+        cmocka_unit_test(small_data_have_settings_of_ials),
+        cmocka_unit_test(large_data_have_none),
         cmocka_unit_test(they_beat_popularity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
