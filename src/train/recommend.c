@@ -99,10 +99,15 @@ bool td__data_is_small(const td_data_size *size)
     return (double)size->queries * (double)size->candidates <= SMALL_PAIRS;
 }
 
+bool td__data_is_dense(const td_data_size *size)
+{
+    return (double)size->rows >= DENSE_ROWS * (double)size->candidates;
+}
+
 void td_train_recommend(const td_data_size *size, td_model_options *model, td_train_options *options)
 {
     bool small = td__data_is_small(size);
-    bool dense = (double)size->rows >= DENSE_ROWS * (double)size->candidates;
+    bool dense = td__data_is_dense(size);
     if (needs_batch(model, options) || (small && !dense)) recommend_small(model, options);
     else if (small) recommend_dense(size, model, options);
     else recommend_large(model, options);

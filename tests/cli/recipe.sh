@@ -18,7 +18,7 @@ grep -q 'recipe' err
 tandem train "$DATA/ratings.csv" --split random --dim 16 --epochs 3 --seed 7 --log log \
     -o m --json >r.json 2>err
 tried='^iALS, unobserved weight .*, regularization .*: 0\.[0-9]* in epoch [123]$'
-[ "$(grep -c "$tried" err)" -ge 3 ]
+[ "$(grep -c "$tried" err)" -ge 2 ]
 best=$(sed -n 's/^the best of them, and kept: //p' err)
 [ -n "$best" ]
 score=$(sed -n "s/^$best: \(0\.[0-9]*\) in .*/\1/p" err)

@@ -99,29 +99,34 @@ static void other_options_stay(void **state)
 
 /* Small data have pairs, all allowed, no two alike, and nothing else is set; what has no number sets
  * nothing. */
-static void small_data_have_settings_of_ials(void **state)
+static void check_settings_of_ials(const td_data_size *size)
 {
-    (void)state;
     td_error err;
-    const td_data_size size = {100000, 610, 9724};
     td_ials_options plain, one, other;
     td_ials_options_init(&plain);
-    uint32_t count = td_ials_recommend(&size, UINT32_MAX, &plain);
+    uint32_t count = td_ials_recommend(size, UINT32_MAX, &plain);
     assert_true(count > 1);
     for (uint32_t n = 0; n <= count; n++) {
         td_ials_options_init(&one);
         one.epochs = 7;
-        assert_int_equal(td_ials_recommend(&size, n, &one), count);
+        assert_int_equal(td_ials_recommend(size, n, &one), count);
         assert_ok(td_options_check(td_ials_option_table(), &one, &err));
         assert_int_equal(one.epochs, 7);
         assert_true((one.unobserved_weight == plain.unobserved_weight) == (n == count));
         for (uint32_t before = 0; before < n; before++) {
             td_ials_options_init(&other);
-            td_ials_recommend(&size, before, &other);
+            td_ials_recommend(size, before, &other);
             assert_true(one.unobserved_weight != other.unobserved_weight
                         || one.regularization != other.regularization);
         }
     }
+}
+
+static void small_data_have_settings_of_ials(void **state)
+{
+    (void)state;
+    check_settings_of_ials(&(td_data_size){100000, 610, 9724});
+    check_settings_of_ials(&(td_data_size){1000209, 6040, 3706});
 }
 
 static void large_data_have_none(void **state)
