@@ -575,8 +575,9 @@ typedef enum td_reduction {
  * two the even one; beyond 3.39e38 infinite, which ends as a score that is not finite; below 2^-126 zero.
  * Positives' own part of a gradient is not rounded. Errors of gradients: 1e-3 of their length where
  * scores / temperature stay below 5 or so, growing with them (docs/speed.md).
- * It is for processors that multiply pairs of it (td_context_bfloat16): two numbers at once. Elsewhere it
- * works, to about the same bits, and takes more time than FLOAT32: its numbers are widened. */
+ * It is for processors that multiply pairs of it (td_context_bfloat16) at more numbers a second than float32;
+ * Sapphire Rapids has the instruction and does half as many (docs/speed.md; bench_train prints both). Without
+ * it, it works, to about the same bits, and takes more time than FLOAT32: its numbers are widened. */
 typedef enum td_precision {
     TD_PRECISION_FLOAT32,
     TD_PRECISION_BFLOAT16

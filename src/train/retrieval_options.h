@@ -23,7 +23,7 @@
     TD__OPTION_CHOICE(type, at reduction, "reduction", "sum", "sum|mean|none",                     \
                       "how the losses of a batch become one number"),                              \
     TD__OPTION_CHOICE(type, at precision, "precision", "float32", "float32|bfloat16",              \
-                      "what is multiplied: bfloat16 is faster where the processor has it "         \
+                      "what is multiplied: bfloat16 is faster on some processors that have it "    \
                       "(tandem info --cpu), gradients to about 3 digits")
 
 #endif
