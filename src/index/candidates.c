@@ -29,48 +29,71 @@ void td__candidates_start(td__candidates *all, uint64_t wanted, int64_t top, int
     set_least(all);
 }
 
-void td__candidates_settle(td__candidates *all)
+enum { BLOCK = 16 };
+
+/* Of bins edge - BLOCK + 1 to edge. */
+static uint32_t sum_bins(const uint32_t *bins, uint32_t edge)
 {
-    if (all->above - all->bins[all->edge] < all->wanted) return;
-    while (all->above - all->bins[all->edge] >= all->wanted) all->above -= all->bins[all->edge--];
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < BLOCK; i++) sum += bins[edge - i];
+    return sum;
+}
+
+/* Most bins are empty, so the edge moves in large steps as long as it can. */
+static void settle(td__candidates *all)
+{
+    uint32_t edge = all->edge;
+    uint64_t above = all->above;
+    if (above - all->bins[edge] < all->wanted) return;
+    for (uint32_t sum; edge >= BLOCK && above - (sum = sum_bins(all->bins, edge)) >= all->wanted;) {
+        above -= sum;
+        edge -= BLOCK;
+    }
+    while (above - all->bins[edge] >= all->wanted) above -= all->bins[edge--];
+    all->edge = edge;
+    all->above = above;
     int64_t before = all->least;
     set_least(all);
     if (all->least < before) all->least = before;
 }
 
-/* Drop keys below `least`, without branches. */
+void td__candidates_add(td__candidates *all, uint64_t added)
+{
+    const uint64_t *keys = all->keys + all->count, top = td__candidate_key(all->top, 0) >> 32;
+    uint64_t above = 0;
+    for (uint64_t i = 0; i < added; i++) {
+        uint64_t bin = (top - (keys[i] >> 32)) >> all->shift;
+        bin = bin < TD__BINS ? bin : TD__BINS - 1;
+        all->bins[bin]++;
+        above += bin <= all->edge;
+    }
+    all->count += added;
+    all->above += above;
+    settle(all);
+}
+
 static void drop_lower(td__candidates *all)
 {
-    uint64_t kept = 0, least = 0;
-    if (all->least != TD__NO_LEAST) least = td__candidate_key(all->least, UINT32_MAX);
-    for (uint64_t i = 0; i < all->count; i++) {
-        all->keys[kept] = all->keys[i];
-        kept += all->keys[i] >= least;
-    }
-    all->count = kept;
+    if (all->least == TD__NO_LEAST) return;
+    uint64_t least = td__candidate_key(all->least, UINT32_MAX);
+    all->count = all->kernels->part(all->keys, all->count, least - 1);
 }
 
 /* Bring the keys above the edge to the front; returns how many. */
 static uint64_t part_at_edge(td__candidates *all)
 {
-    uint64_t front = 0;
-    for (uint64_t i = 0; i < all->count; i++) {
-        uint64_t key = all->keys[i];
-        all->keys[i] = all->keys[front];
-        all->keys[front] = key;
-        front += td__candidate_bin(all, td__candidate_score(key)) < all->edge;
-    }
-    return front;
+    int64_t highest = all->top - ((int64_t)all->edge << all->shift); /* of the edge */
+    return all->kernels->part(all->keys, all->count, td__candidate_key(highest, 0));
 }
 
 void td__candidates_cut(td__candidates *all)
 {
-    td__candidates_settle(all);
     drop_lower(all);
     if (all->count <= all->wanted) return;
     uint64_t front = part_at_edge(all);
     td__topk edge;
     td__topk_init(&edge, all->keys + front, all->count - front, all->wanted - front);
+    edge.kernels = all->kernels;
     edge.count = all->count - front;
     td__topk_cut(&edge);
     all->count = front + edge.count;
@@ -91,9 +114,9 @@ static void cut_edge(td__candidates *all)
     if (all->count == all->wanted) all->least = lowest;
 }
 
-void td__candidates_make_room(td__candidates *all)
+void td__candidates_make_room(td__candidates *all, uint64_t more)
 {
-    td__candidates_settle(all);
+    if (all->count + more <= all->capacity) return;
     drop_lower(all);
-    if (all->count > all->capacity - all->capacity / 4) cut_edge(all);
+    if (all->count + more > all->capacity - all->capacity / 4) cut_edge(all);
 }

@@ -12,6 +12,8 @@
 
 #include <stdint.h>
 
+#include "kernel/keys.h"
+
 enum { TD__BINS = 1024 };
 
 /* `least` while everything is wanted: below all scores, and far from where differences overflow (clang 14
@@ -19,9 +21,10 @@ enum { TD__BINS = 1024 };
 #define TD__NO_LEAST (-(INT64_C(1) << 40))
 
 typedef struct td__candidates {
+    const td__key_kernels *kernels;
     uint64_t *keys;    /* [capacity] */
     uint64_t count;    /* written down */
-    uint64_t capacity; /* at least twice `wanted` and 64 more */
+    uint64_t capacity; /* at least twice `wanted`, and more by four times what is ever added at once */
     uint64_t wanted;
     uint64_t above;    /* of them in the edge or above */
     int64_t top;       /* no score is higher */
@@ -34,11 +37,11 @@ typedef struct td__candidates {
 /* Scores are at most `top`; bins reach about `span` below it. wanted > 0. */
 void td__candidates_start(td__candidates *all, uint64_t wanted, int64_t top, int64_t span);
 
-/* Raise `least`. To be called now and then. */
-void td__candidates_settle(td__candidates *all);
+/* See to it that `more` keys can be written behind the others. */
+void td__candidates_make_room(td__candidates *all, uint64_t more);
 
-/* Make room in a full array. */
-void td__candidates_make_room(td__candidates *all);
+/* `added` keys have been written behind the others, whatever their scores: count them, and raise `least`. */
+void td__candidates_add(td__candidates *all, uint64_t added);
 
 /* Drop all but the wanted, and leave their keys, in no order. */
 void td__candidates_cut(td__candidates *all);
@@ -62,18 +65,6 @@ static inline uint32_t td__candidate_bin(const td__candidates *all, int64_t scor
 {
     uint64_t bin = (uint64_t)(all->top - score) >> all->shift;
     return bin < TD__BINS ? (uint32_t)bin : TD__BINS - 1;
-}
-
-/* Write down a slot whose score is at least `least`. */
-static inline void td__candidates_push(td__candidates *all, int64_t score, uint32_t slot)
-{
-    if (all->count == all->capacity) {
-        td__candidates_make_room(all);
-        if (score < all->least) return;
-    }
-    all->keys[all->count++] = td__candidate_key(score, slot);
-    all->bins[td__candidate_bin(all, score)]++;
-    all->above++;
 }
 
 #endif

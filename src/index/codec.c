@@ -11,15 +11,14 @@
 #include "base/memory.h"
 #include "base/pool.h"
 #include "base/random.h"
-#include "kernel/quant.h"
+#include "kernel/kernel.h"
 
 #include "base/poison.h"
 
 enum {
     VALUES = TD__CODE_VALUES,
     TRAIN_ROUNDS = 12,
-    DESCENT_ROUNDS = 10, /* of coordinate descent; three are usual */
-    SUM_MAX = 65535      /* of table entries: a 16-bit number */
+    DESCENT_ROUNDS = 10 /* of coordinate descent; three are usual */
 };
 
 td_status td__codec_create(td__codec *codec, td_context *context, uint32_t dim, uint32_t width,
@@ -225,76 +224,9 @@ uint64_t td__codec_entries(const td__codec *codec)
     return (uint64_t)codec->blocks * (VALUES + 1);
 }
 
-/* Smallest and largest of 16 numbers; halving keeps the compiler from a chain of 16 comparisons. */
-static void range_of(const float *values, float *low, float *high)
-{
-    float l[VALUES], h[VALUES];
-    for (int v = 0; v < VALUES; v++) l[v] = h[v] = values[v];
-    for (int half = VALUES / 2; half > 0; half /= 2) {
-        for (int v = 0; v < half; v++) {
-            l[v] = l[v + half] < l[v] ? l[v + half] : l[v];
-            h[v] = h[v + half] > h[v] ? h[v + half] : h[v];
-        }
-    }
-    *low = l[0];
-    *high = h[0];
-}
-
-/* entries[v] = <query block, codeword v> less the smallest, which is returned; their range in `range`. */
-static float block_entries(const float *codewords, const float *query, uint32_t width, float *entries,
-                           float *range)
-{
-    float sums[VALUES] = {0}, low, high;
-    for (uint32_t j = 0; j < width; j++) {
-        for (int v = 0; v < VALUES; v++) sums[v] += query[j] * codewords[j * VALUES + (uint32_t)v];
-    }
-    range_of(sums, &low, &high);
-    for (int v = 0; v < VALUES; v++) entries[v] = sums[v] - low;
-    *range = high - low;
-    return low;
-}
-
-static uint8_t in_steps(float entry, float scale, float most)
-{
-    float steps = entry * scale + 0.5f;
-    return (uint8_t)(int32_t)(steps < most ? steps : most);
-}
-
-/* One block's table; adds to what is known of the sums. */
-static void make_table(td__code_scale *out, const float *entries, float range, float most,
-                       uint8_t *table)
-{
-    uint32_t sum = 0, squares = 0;
-    for (int v = 0; v < VALUES; v++) table[v] = in_steps(entries[v], out->scale, most);
-    for (int v = 0; v < VALUES; v++) {
-        sum += table[v];
-        squares += (uint32_t)table[v] * table[v];
-    }
-    float mean = (float)sum / VALUES;
-    out->most += in_steps(range, out->scale, most);
-    out->mean += mean;
-    out->deviation += (float)squares / VALUES - mean * mean;
-}
-
 td__code_scale td__codec_tables(const td__codec *codec, const float *query, float scale_max,
                                 float *entries, uint8_t *tables)
 {
-    td__code_scale out = {0};
-    float widest = 0.0f, *ranges = entries + (size_t)codec->blocks * VALUES;
-    for (uint32_t b = 0; b < codec->blocks; b++) {
-        out.offset += block_entries(block_of(codec, b), query + (size_t)b * codec->width,
-                                    width_of(codec, b), entries + (size_t)b * VALUES, &ranges[b]);
-        widest = ranges[b] > widest ? ranges[b] : widest;
-    }
-    uint32_t most = SUM_MAX / codec->blocks_padded;
-    if (most > TD__ENTRY_MAX) most = TD__ENTRY_MAX;
-    if (widest > 0.0f) out.scale = fminf((float)most / widest, scale_max);
-    for (uint32_t b = 0; b < codec->blocks; b++) {
-        make_table(&out, entries + (size_t)b * VALUES, ranges[b], (float)most,
-                   tables + (size_t)b * VALUES);
-    }
-    size_t used = (size_t)codec->blocks * VALUES;
-    memset(tables + used, 0, (codec->blocks_padded - codec->blocks) * (size_t)VALUES);
-    out.deviation = sqrtf(out.deviation);
-    return out;
+    td__codebook book = {codec->codewords, codec->dim, codec->width, codec->blocks, codec->blocks_padded};
+    return codec->context->kernels->quant->make_tables(&book, query, scale_max, entries, tables);
 }

@@ -13,6 +13,7 @@
 
 #include "base/context.h"
 #include "base/status.h"
+#include "kernel/quant.h"
 
 typedef struct td__codec {
     td_context *context;
@@ -38,16 +39,6 @@ uint64_t td__codec_scratch(const td__codec *codec);
 /* Codes [blocks] of an item that is at `residual` [dim] from its centre. */
 void td__codec_encode(const td__codec *codec, const float *item, const float *residual, float *scratch,
                       uint8_t *codes);
-
-/* Tables of one query, in whole steps of 1 / scale: the score of codes is about
- * (sum of entries) / scale + offset. */
-typedef struct td__code_scale {
-    float scale;     /* 0 if all codes score the same */
-    float offset;
-    uint32_t most;   /* no sum of entries is larger */
-    float mean;      /* of the sums, if every codeword were as likely as any other */
-    float deviation; /* their standard deviation */
-} td__code_scale;
 
 /* Floats of scratch for making tables. */
 uint64_t td__codec_entries(const td__codec *codec);

@@ -25,6 +25,7 @@ void td__scanner_start(td__scanner *scanner, const td__scan *scan, uint64_t firs
     for (uint32_t i = 0; i < count; i++) {
         uint64_t k = td__scan_k(scan, first + i);
         td__topk_init(&scanner->top[i], scanner->keys + i * capacity, capacity, k);
+        scanner->top[i].kernels = scan->kernels->keys;
         scanner->thresholds[i] = scanner->top[i].threshold;
         if (scan->search->exclude_offsets != NULL) {
             scanner->excluded[i] = scan->search->exclude_offsets[first + i];

@@ -114,7 +114,6 @@ typedef struct td__tree_scratch {
     uint64_t *keys;      /* of the candidates; these grow with their number */
     uint64_t *few_keys;  /* the candidates again, then hits */
     uint32_t *slots;
-    int32_t *products;
     uint32_t *finalists;
     td__code_scale scale;
     td__candidates candidates;

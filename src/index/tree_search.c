@@ -59,15 +59,18 @@ static void score_centers(td__tree_scratch *scratch, const td_index *index)
 }
 
 /* Returns the largest absolute score of a leaf. */
-static float rank_leaves(td__tree_scratch *scratch, const td__tree *tree, uint64_t leaves)
+static float rank_leaves(td__tree_scratch *scratch, const td_index *index, uint64_t leaves)
 {
+    const td__key_kernels *kernels = index->context->kernels->keys;
+    uint32_t count = index->tree->centers.count;
     td__topk best;
-    td__topk_init(&best, scratch->leaf_keys, tree->centers.count + UINT64_C(1), leaves);
-    for (uint32_t l = 0; l < tree->centers.count; l++) {
-        td__topk_push(&best, td__key_make(scratch->centers[l], l));
-    }
+    td__topk_init(&best, scratch->leaf_keys, count + UINT64_C(1), leaves);
+    best.kernels = kernels;
+    best.count = count;
+    kernels->make(scratch->centers, count, best.keys);
+    td__key_range range = kernels->range(best.keys, count);
     scratch->ranked = td__topk_finish(&best, scratch->leaves);
-    return td__greatest_of(scratch->centers, tree->centers.count);
+    return fmaxf(fabsf(td__key_score(range.low)), fabsf(td__key_score(range.high)));
 }
 
 void td__tree_route(td__tree_scratch *scratch, const td_index *index, const float *query,
@@ -75,7 +78,7 @@ void td__tree_route(td__tree_scratch *scratch, const td_index *index, const floa
 {
     scale_query(scratch, query, index->dim);
     score_centers(scratch, index);
-    float greatest = rank_leaves(scratch, index->tree, leaves);
+    float greatest = rank_leaves(scratch, index, leaves);
     float scale_max = fminf((float)BASE_MAX / (greatest + 1e-20f), 1e30f);
     scratch->scale = td__codec_tables(&index->tree->codec, scratch->scaled, scale_max,
                                       scratch->entries, scratch->tables);
@@ -97,41 +100,41 @@ static bool is_allowed(const td__scan *scan, uint64_t query, uint32_t position)
     return !td__scan_excludes(scan, query, position);
 }
 
-/* Write down the slots of a group that are in `mask`. */
-static void offer(td__candidates *to, const td__scan *scan, uint64_t query, uint32_t group,
-                  uint32_t mask, int64_t base, const uint16_t *sums)
+/* Leave of the keys those whose slots the query allows; returns how many. */
+static uint64_t keep_allowed(uint64_t *keys, uint64_t count, const td__scan *scan, uint64_t query)
 {
     const uint32_t *positions = scan->index->tree->positions;
-    for (; mask != 0; mask &= mask - 1) {
-        uint32_t i = (uint32_t)__builtin_ctz(mask), slot = group * TD__GROUP + i;
-        int64_t score = base + sums[i];
-        if (score < to->least || !is_allowed(scan, query, positions[slot])) continue;
-        td__candidates_push(to, score, slot);
+    uint64_t kept = 0;
+    if (scan->search->allow == NULL && scan->search->exclude_offsets == NULL) return count;
+    for (uint64_t i = 0; i < count; i++) {
+        keys[kept] = keys[i];
+        kept += is_allowed(scan, query, positions[td__candidate_slot(keys[i])]);
     }
-    td__candidates_settle(to);
+    return kept;
 }
 
 static void scan_leaf(td__tree_scratch *scratch, const td__scan *scan, uint64_t query, uint32_t leaf,
                       int64_t base)
 {
-    _Alignas(TD__ALIGNMENT) uint16_t sums[CHUNK * TD__GROUP];
-    uint32_t masks[CHUNK];
+    td__candidates *to = &scratch->candidates;
     const td__tree *tree = scan->index->tree;
     uint32_t blocks = tree->codec.blocks_padded, end = tree->first[leaf + 1], count;
-    uint32_t chunk = scratch->candidates.least == TD__NO_LEAST ? CHUNK_FIRST : CHUNK;
+    uint32_t chunk = to->least == TD__NO_LEAST ? CHUNK_FIRST : CHUNK;
     for (uint32_t g = tree->first[leaf]; g < end; g += count) {
-        int64_t least = scratch->candidates.least;
-        if (base + (int64_t)scratch->scale.most < least) return;
+        if (base + (int64_t)scratch->scale.most < to->least) return;
         count = end - g < chunk ? end - g : chunk;
         chunk = 2 * chunk < CHUNK ? 2 * chunk : CHUNK;
-        scan->kernels->quant->sum_codes(tree->codes + (uint64_t)g * blocks * 16, count,
-                                        scratch->tables, blocks,
-                                        least > base ? (uint32_t)(least - base) : 0, sums, masks);
-        for (uint32_t i = 0; i < count; i++) {
-            uint32_t mask = masks[i] & tree->live[g + i];
-            if (mask == 0) continue;
-            offer(&scratch->candidates, scan, query, g + i, mask, base, sums + i * TD__GROUP);
-        }
+        td__candidates_make_room(to, (uint64_t)count * TD__GROUP + TD__KEYS_SPARE);
+        td__code_scan codes = {.codes = tree->codes + (uint64_t)g * blocks * 16,
+                               .live = tree->live + g,
+                               .tables = scratch->tables,
+                               .groups = count,
+                               .blocks = blocks,
+                               .least = to->least > base ? (uint32_t)(to->least - base) : 0,
+                               .first_key = td__candidate_key(base, g * TD__GROUP)};
+        uint64_t *keys = to->keys + to->count;
+        uint64_t added = scan->kernels->quant->collect(&codes, keys);
+        if (added > 0) td__candidates_add(to, keep_allowed(keys, added, scan, query));
     }
 }
 
@@ -181,7 +184,7 @@ static void find_candidates(td__tree_scratch *scratch, const tree_call *call, ui
         if (!few && end > effort->leaves) end = effort->leaves;
         if (end > all) end = all;
         if (end >= scratch->ranked && scratch->ranked < all) {
-            rank_leaves(scratch, index->tree, 4 * end < all ? 4 * end : all);
+            rank_leaves(scratch, index, 4 * end < all ? 4 * end : all);
         }
         td__tree_scan(scratch, call->scan, query, done, end);
         done = end;
@@ -205,22 +208,16 @@ static float query_to_integers(td__tree_scratch *scratch, const td_index *index)
     return sqrtf(square);
 }
 
-/* Positions and keys of all candidates by their rows. */
+/* Keys of all candidates by their rows. */
 static void score_candidates(td__tree_scratch *scratch, const tree_call *call)
 {
     const td__tree *tree = call->scan->index->tree;
     const td__candidates *from = &scratch->candidates;
-    for (uint64_t i = 0; i < from->count; i++) {
-        scratch->slots[i] = td__candidate_slot(from->keys[i]);
-        __builtin_prefetch(tree->scales + scratch->slots[i]);
-    }
-    call->scan->kernels->quant->dot_rows(scratch->query, tree->rows, tree->stride,
+    td__scaled_rows rows = {tree->rows, tree->scales, tree->stride};
+    for (uint64_t i = 0; i < from->count; i++) scratch->slots[i] = td__candidate_slot(from->keys[i]);
+    call->scan->kernels->quant->key_rows(scratch->query, &rows,
                                          (td__rows_by_number){scratch->slots, from->count},
-                                         scratch->products);
-    for (uint64_t i = 0; i < from->count; i++) {
-        uint32_t slot = scratch->slots[i];
-        scratch->few_keys[i] = td__key_make((float)scratch->products[i] * tree->scales[slot], slot);
-    }
+                                         scratch->few_keys);
 }
 
 /* Leave the positions of those that may be among the k best in scratch->finalists, from `count` on;
@@ -239,10 +236,11 @@ static uint64_t choose_finalists(td__tree_scratch *scratch, const tree_call *cal
     td__topk best;
     score_candidates(scratch, call);
     td__topk_init(&best, scratch->few_keys, total, k);
+    best.kernels = call->scan->kernels->keys;
     best.count = total;
     td__topk_cut(&best);
     float least = INFINITY;
-    for (uint64_t i = 0; i < best.count; i++) least = fminf(least, td__key_score(best.keys[i]));
+    if (best.count > 0) least = td__key_score(best.kernels->range(best.keys, best.count).low);
     uint64_t first = count;
     for (uint64_t i = 0; i < total; i++) {
         uint32_t slot = td__key_position(best.keys[i]);
@@ -275,6 +273,7 @@ static void finish(td__tree_scratch *scratch, const tree_call *call, uint64_t qu
     uint64_t k = td__scan_k(scan, query);
     uint32_t dim = scan->index->dim;
     td__topk_init(&best, scratch->few_keys, td__topk_capacity(k, UINT64_MAX), k);
+    best.kernels = scan->kernels->keys;
     fetch_few(scratch, scan->index, 0, count);
     for (uint64_t i = 0; i < count; i += FEW) {
         td__rows_by_number some = {scratch->finalists + i, count - i < FEW ? count - i : FEW};
@@ -386,7 +385,6 @@ void td__tree_scratch_free(void *scratch, const td_index *index)
         td__free(context, all[w].keys);
         td__free(context, all[w].few_keys);
         td__free(context, all[w].slots);
-        td__free(context, all[w].products);
         td__free(context, all[w].finalists);
     }
     td__free(context, all);
@@ -397,15 +395,15 @@ td_status td__tree_scratch_grow(td__tree_scratch *scratch, const td_index *index
 {
     td_status status = TD_OK;
     td_context *context = index->context;
-    uint64_t keys = 2 * candidates + 1024, hits = td__topk_capacity(k, UINT64_MAX);
+    uint64_t keys = 2 * candidates + 4 * (CHUNK * TD__GROUP + TD__KEYS_SPARE), hits = td__topk_capacity(k, UINT64_MAX);
     for (uint32_t w = 0; w < td_context_threads(context); w++) {
         td__tree_scratch *one = &scratch[w];
         TD_TRY(td__grow(&one->keys, context, keys, sizeof *one->keys, err));
         TD_TRY(td__grow(&one->few_keys, context, candidates > hits ? candidates : hits,
                         sizeof *one->few_keys, err));
         TD_TRY(td__grow(&one->slots, context, candidates, sizeof *one->slots, err));
-        TD_TRY(td__grow(&one->products, context, candidates, sizeof *one->products, err));
         TD_TRY(td__grow(&one->finalists, context, candidates * heads, sizeof *one->finalists, err));
+        one->candidates.kernels = context->kernels->keys;
         one->candidates.keys = one->keys;
         one->candidates.capacity = keys;
     }

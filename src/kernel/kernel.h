@@ -77,6 +77,7 @@ typedef struct td__kernels {
     const struct td__softmax_kernels *softmax; /* the loops of the training engine */
     const struct td__bf16_kernels *bf16;       /* the same in bfloat16 */
     const struct td__quant_kernels *quant;     /* compressed vectors */
+    const struct td__key_kernels *keys;        /* choosing the best */
     const struct td__int8_kernels *int8;       /* the filter in front of exact scores */
     const struct td__gemm_kernels *gemm;       /* dense layers */
 } td__kernels;

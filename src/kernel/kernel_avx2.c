@@ -8,6 +8,7 @@
 #include "kernel/int8.h"
 #include "kernel/gemm_tiles.h"
 #include "kernel/kernel.h"
+#include "kernel/keys.h"
 #include "kernel/quant.h"
 #include "kernel/score_eight_x86.h"
 #include "kernel/softmax_bf16.h"
@@ -293,6 +294,7 @@ const td__kernels td__kernels_avx2 = {
     .softmax = &td__softmax_avx2,
     .bf16 = &td__bf16_avx2,
     .quant = &td__quant_avx2,
+    .keys = &td__keys_ref,
     .int8 = &td__int8_avx2,
     .gemm = &td__gemm_avx2,
 };

@@ -6,6 +6,7 @@
 #include "kernel/int8.h"
 #include "kernel/gemm_tiles.h"
 #include "kernel/kernel.h"
+#include "kernel/keys.h"
 #include "kernel/quant.h"
 #include "kernel/score_eight_x86.h"
 #include "kernel/softmax_bf16.h"
@@ -190,7 +191,7 @@ static void above(const float *scores, uint32_t row_count, const float *threshol
 #define SHARED_KERNELS                                                                             \
     .dot = dot, .axpy = axpy, .score_panel = score_panel, .score_rows = score_rows,                \
     .above = above, .scan_panel = scan_panel, .softmax = &td__softmax_avx512,                      \
-    .quant = &td__quant_avx512, .gemm = &td__gemm_avx512
+    .quant = &td__quant_avx512, .keys = &td__keys_avx512, .gemm = &td__gemm_avx512
 
 const td__kernels td__kernels_avx512 = {.name = "avx512",
                                         .available = td__cpu_has_avx512,

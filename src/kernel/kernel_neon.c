@@ -6,6 +6,7 @@
 #include "kernel/int8.h"
 #include "kernel/gemm_tiles.h"
 #include "kernel/kernel.h"
+#include "kernel/keys.h"
 #include "kernel/quant.h"
 #include "kernel/softmax_bf16.h"
 #include "kernel/softmax_tiles.h"
@@ -139,7 +140,7 @@ static void scan_panel(const td__scan_panel *panel, const float *rows, uint32_t 
 #define SHARED_KERNELS                                                                             \
     .dot = dot, .axpy = axpy, .score_panel = score_panel, .score_rows = score_rows,                \
     .above = above, .scan_panel = scan_panel, .softmax = &td__softmax_neon,                        \
-    .quant = &td__quant_neon, .gemm = &td__gemm_neon
+    .quant = &td__quant_neon, .keys = &td__keys_ref, .gemm = &td__gemm_neon
 
 const td__kernels td__kernels_neon = {.name = "neon",
                                       .available = available,

@@ -9,6 +9,7 @@
 #include "kernel/int8.h"
 #include "kernel/gemm_tiles.h"
 #include "kernel/kernel.h"
+#include "kernel/keys.h"
 #include "kernel/quant.h"
 #include "kernel/softmax_bf16.h"
 #include "kernel/softmax_tiles.h"
@@ -90,6 +91,7 @@ const td__kernels td__kernels_ref = {
     .softmax = &td__softmax_ref,
     .bf16 = &td__bf16_ref,
     .quant = &td__quant_ref,
+    .keys = &td__keys_ref,
     .int8 = &td__int8_ref,
     .gemm = &td__gemm_ref,
 };

@@ -1,5 +1,5 @@
-/* quant.h -- scores of compressed vectors: sums of table entries, products of small integers, and the
- * exact scores of the few vectors that are left.
+/* quant.h -- scores of compressed vectors: tables of a query, sums of their entries, products of small
+ * integers, and the exact scores of the few vectors that are left.
  *
  * Serves: stage 7. quant_ref.c is plain C and the specification; all sets do the same arithmetic, so
  * their results are equal, not close.
@@ -21,7 +21,8 @@ enum {
     TD__ENTRY_MAX = 31,   /* of a table */
     TD__ENTRIES_BYTE = 8, /* so many add up in a byte */
     TD__BLOCKS_STEP = 4,  /* the number of blocks is a multiple of it */
-    TD__ROW_STEP = 32     /* numbers of a row of 8-bit integers: a multiple of it */
+    TD__ROW_STEP = 32,    /* numbers of a row of 8-bit integers: a multiple of it */
+    TD__KEYS_SPARE = 8    /* keys are written so many at a time */
 };
 
 /* Rows of a table, by number. */
@@ -30,7 +31,46 @@ typedef struct td__rows_by_number {
     uint64_t count;
 } td__rows_by_number;
 
+/* Rows of 8-bit integers, each with the length of its step. */
+typedef struct td__scaled_rows {
+    const int8_t *rows;  /* [*, dim], dim a multiple of TD__ROW_STEP; aligned to 32 bytes */
+    const float *scales; /* [*] */
+    uint32_t dim;
+} td__scaled_rows;
+
+/* Codes to look through, and what for. */
+typedef struct td__code_scan {
+    const uint8_t *codes;  /* [groups, blocks, 16] */
+    const uint32_t *live;  /* [groups]: bit i is set if vector i counts */
+    const uint8_t *tables; /* [blocks, 16] */
+    uint32_t groups, blocks;
+    uint32_t least;     /* smaller sums are not wanted */
+    uint64_t first_key; /* of the first vector, if its sum were 0 */
+} td__code_scan;
+
+/* The codewords of a codec (index/codec.h). */
+typedef struct td__codebook {
+    const float *codewords; /* [blocks, width, 16] */
+    uint32_t dim, width;    /* the last block may have fewer than `width` numbers */
+    uint32_t blocks, blocks_padded;
+} td__codebook;
+
+/* Tables of one query, in whole steps of 1 / scale: the score of codes is about
+ * (sum of entries) / scale + offset. */
+typedef struct td__code_scale {
+    float scale;     /* 0 if all codes score the same */
+    float offset;
+    uint32_t most;   /* no sum of entries is larger */
+    float mean;      /* of the sums, if every codeword were as likely as any other */
+    float deviation; /* their standard deviation */
+} td__code_scale;
+
 typedef struct td__quant_kernels {
+    /* Fill tables [blocks_padded, 16] for query [dim]; entries [blocks, 17] is scratch. The scale is at most
+     * scale_max. No fused operations: tables are the same on all machines, and so is what is found by them. */
+    td__code_scale (*make_tables)(const td__codebook *book, const float *query, float scale_max,
+                                  float *entries, uint8_t *tables);
+
     /* Of each vector the sum over its blocks b of tables[b][code], and whether it is at least
      * `threshold`, as bits. codes [groups, blocks, 16], tables [blocks, 16] of at most TD__ENTRY_MAX,
      * sums [groups, 32], masks [groups]; codes and tables aligned to 64 bytes. No sum may exceed
@@ -38,10 +78,15 @@ typedef struct td__quant_kernels {
     void (*sum_codes)(const uint8_t *codes, uint32_t groups, const uint8_t *tables, uint32_t blocks,
                       uint32_t threshold, uint16_t *sums, uint32_t *masks);
 
-    /* products[i] = <query, row number i of `which`>, rows [*, dim], dim a multiple of TD__ROW_STEP;
-     * must fit an int32. Query and rows aligned to 32 bytes. */
-    void (*dot_rows)(const int16_t *query, const int8_t *rows, uint32_t dim, td__rows_by_number which,
-                     int32_t *products);
+    /* Write the keys of the vectors with sums of at least `least`, in their order: first_key, plus the sum in
+     * the upper half, less the vector's number. Returns how many. Keys [32 groups + TD__KEYS_SPARE]: what is
+     * behind those that count is overwritten. */
+    uint64_t (*collect)(const td__code_scan *scan, uint64_t *keys);
+
+    /* keys[i] = td__key_make(s <query, row n>, n), n being number i of `which` and s the row's scale. The
+     * products of integers must fit an int32. Query aligned to 32 bytes. */
+    void (*key_rows)(const int16_t *query, const td__scaled_rows *rows, td__rows_by_number which,
+                     uint64_t *keys);
 
     /* scores[i] = <query, row number i of `which`>, rows [*, dim]: one chain of fused multiply-adds
      * from 0 in the order of the dimensions, as all scores (kernel.h). */

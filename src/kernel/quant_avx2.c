@@ -9,7 +9,15 @@
 
 #if defined(__x86_64__)
 
+#include <math.h>
+#include <string.h>
+
+#include "kernel/quant_tables_plain.h"
+#include "kernel/topk.h"
+
 #include "base/poison.h"
+
+#include "kernel/quant_tables_body.h"
 
 typedef struct sums16 {
     __m256i both, odd;
@@ -76,6 +84,8 @@ static void sum_codes(const uint8_t *codes, uint32_t groups, const uint8_t *tabl
     }
 }
 
+#include "kernel/quant_collect_body.h"
+
 static inline __m256i dot_row(const int16_t *query, const int8_t *row, uint32_t dim)
 {
     __m256i a = _mm256_setzero_si256(), b = a;
@@ -90,25 +100,33 @@ static inline __m256i dot_row(const int16_t *query, const int8_t *row, uint32_t 
     return _mm256_add_epi32(a, b);
 }
 
-static void dot_rows(const int16_t *query, const int8_t *rows, uint32_t dim, td__rows_by_number which,
-                     int32_t *products)
+static void key_rows(const int16_t *query, const td__scaled_rows *rows, td__rows_by_number which,
+                     uint64_t *keys)
 {
     for (uint64_t i = 0; i < which.count; i += 4) {
         __m256i sums[4];
+        int32_t four[4];
         for (uint64_t j = 0; j < 4; j++) {
-            td__prefetch_row(rows, dim, which, i + j + TD__ROWS_AHEAD);
-            sums[j] = dot_row(query, rows + (uint64_t)td__row_number(which, i + j) * dim, dim);
+            td__prefetch_row(rows, which, i + j + TD__ROWS_AHEAD);
+            sums[j] = dot_row(query, rows->rows + (uint64_t)td__row_number(which, i + j) * rows->dim,
+                              rows->dim);
         }
         __m256i pairs = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]),
                                           _mm256_hadd_epi32(sums[2], sums[3]));
-        __m128i four = _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
-        td__store_some(products + i, four, which.count - i);
+        _mm_storeu_si128((__m128i *)four, _mm_add_epi32(_mm256_castsi256_si128(pairs),
+                                                        _mm256_extracti128_si256(pairs, 1)));
+        for (uint64_t j = 0; j < 4 && i + j < which.count; j++) {
+            uint32_t n = which.numbers[i + j];
+            keys[i + j] = td__key_make((float)four[j] * rows->scales[n], n);
+        }
     }
 }
 
 const td__quant_kernels td__quant_avx2 = {
+    .make_tables = make_tables,
     .sum_codes = sum_codes,
-    .dot_rows = dot_rows,
+    .collect = collect,
+    .key_rows = key_rows,
     .score_rows = td__score_rows_x86,
 };
 

@@ -6,8 +6,15 @@
 #if defined(__aarch64__)
 
 #include <arm_neon.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernel/quant_tables_plain.h"
+#include "kernel/topk.h"
 
 #include "base/poison.h"
+
+#include "kernel/quant_tables_body.h"
 
 enum { ROWS_AHEAD = 12 };
 
@@ -65,6 +72,8 @@ static void sum_codes(const uint8_t *codes, uint32_t groups, const uint8_t *tabl
     }
 }
 
+#include "kernel/quant_collect_body.h"
+
 static inline int32_t dot_row(const int16_t *query, const int8_t *row, uint32_t dim)
 {
     int32x4_t a = vdupq_n_s32(0), b = a;
@@ -76,14 +85,19 @@ static inline int32_t dot_row(const int16_t *query, const int8_t *row, uint32_t 
     return vaddvq_s32(vaddq_s32(a, b));
 }
 
-static void dot_rows(const int16_t *query, const int8_t *rows, uint32_t dim, td__rows_by_number which,
-                     int32_t *products)
+static void key_rows(const int16_t *query, const td__scaled_rows *rows, td__rows_by_number which,
+                     uint64_t *keys)
 {
+    uint32_t dim = rows->dim;
     for (uint64_t i = 0; i < which.count; i++) {
-        uint64_t ahead = i + ROWS_AHEAD < which.count ? i + ROWS_AHEAD : which.count - 1;
-        const int8_t *next = rows + (uint64_t)which.numbers[ahead] * dim;
-        for (uint32_t k = 0; k < dim; k += 64) __builtin_prefetch(next + k);
-        products[i] = dot_row(query, rows + (uint64_t)which.numbers[i] * dim, dim);
+        uint32_t n = which.numbers[i];
+        uint32_t next = which.numbers[i + ROWS_AHEAD < which.count ? i + ROWS_AHEAD : which.count - 1];
+        __builtin_prefetch(rows->scales + next);
+        for (uint32_t k = 0; k < dim; k += 64) {
+            __builtin_prefetch(rows->rows + (uint64_t)next * dim + k);
+        }
+        int32_t product = dot_row(query, rows->rows + (uint64_t)n * dim, dim);
+        keys[i] = td__key_make((float)product * rows->scales[n], n);
     }
 }
 
@@ -126,8 +140,10 @@ static void score_rows(const float *query, const float *rows, uint32_t dim, td__
 }
 
 const td__quant_kernels td__quant_neon = {
+    .make_tables = make_tables,
     .sum_codes = sum_codes,
-    .dot_rows = dot_rows,
+    .collect = collect,
+    .key_rows = key_rows,
     .score_rows = score_rows,
 };
 

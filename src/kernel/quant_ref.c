@@ -4,8 +4,14 @@
 #include "kernel/quant.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "kernel/quant_tables_plain.h"
+#include "kernel/topk.h"
 
 #include "base/poison.h"
+
+#include "kernel/quant_tables_body.h"
 
 static void sum_group(const uint8_t *codes, const uint8_t *tables, uint32_t blocks, uint16_t *sums)
 {
@@ -29,13 +35,17 @@ static void sum_codes(const uint8_t *codes, uint32_t groups, const uint8_t *tabl
     }
 }
 
-static void dot_rows(const int16_t *query, const int8_t *rows, uint32_t dim, td__rows_by_number which,
-                     int32_t *products)
+#include "kernel/quant_collect_body.h"
+
+static void key_rows(const int16_t *query, const td__scaled_rows *rows, td__rows_by_number which,
+                     uint64_t *keys)
 {
     for (uint64_t i = 0; i < which.count; i++) {
-        const int8_t *row = rows + (uint64_t)which.numbers[i] * dim;
-        products[i] = 0;
-        for (uint32_t k = 0; k < dim; k++) products[i] += query[k] * row[k];
+        uint32_t n = which.numbers[i];
+        const int8_t *row = rows->rows + (uint64_t)n * rows->dim;
+        int32_t product = 0;
+        for (uint32_t k = 0; k < rows->dim; k++) product += query[k] * row[k];
+        keys[i] = td__key_make((float)product * rows->scales[n], n);
     }
 }
 
@@ -50,7 +60,9 @@ static void score_rows(const float *query, const float *rows, uint32_t dim, td__
 }
 
 const td__quant_kernels td__quant_ref = {
+    .make_tables = make_tables,
     .sum_codes = sum_codes,
-    .dot_rows = dot_rows,
+    .collect = collect,
+    .key_rows = key_rows,
     .score_rows = score_rows,
 };

@@ -19,11 +19,12 @@ static inline uint32_t td__row_number(td__rows_by_number which, uint64_t i)
     return which.numbers[i < which.count ? i : which.count - 1];
 }
 
-static inline void td__prefetch_row(const int8_t *rows, uint32_t dim, td__rows_by_number which,
-                                    uint64_t i)
+static inline void td__prefetch_row(const td__scaled_rows *rows, td__rows_by_number which, uint64_t i)
 {
-    const int8_t *row = rows + (uint64_t)td__row_number(which, i) * dim;
-    for (uint32_t k = 0; k < dim; k += 64) _mm_prefetch(row + k, _MM_HINT_T0);
+    uint32_t n = td__row_number(which, i);
+    const int8_t *row = rows->rows + (uint64_t)n * rows->dim;
+    _mm_prefetch((const char *)(rows->scales + n), _MM_HINT_T0);
+    for (uint32_t k = 0; k < rows->dim; k += 64) _mm_prefetch((const char *)row + k, _MM_HINT_T0);
 }
 
 /* The first `count` of four numbers, or all. */

@@ -13,6 +13,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernel/keys.h"
 #include "tandem/tandem.h"
 
 /* Keeps what may still be among the k best. When `capacity` keys are there, the k best of them stay
@@ -23,6 +24,7 @@ typedef struct td__topk {
     uint64_t capacity; /* > k, or at least the number of keys that will ever come; not 0 */
     uint64_t k;
     uint64_t floor;  /* keys up to this cannot be among the k best */
+    const td__key_kernels *kernels; /* plain C; who has better ones may set them after td__topk_init */
     float threshold; /* score of `floor`: later positions with scores <= this need not be tried; NaN
                       * while all must be */
 } td__topk;

@@ -2,6 +2,7 @@
 #include "support/test.h"
 
 #include "index/candidates.h"
+#include "kernel/kernel.h"
 
 enum { MOST = 20000 };
 
@@ -27,16 +28,22 @@ static void check_best(uint64_t *found, uint64_t count, const stream *from, uint
     free(all);
 }
 
-/* Settling after every `every` scores, as a search does after a group. */
-static void run(const stream *from, uint64_t wanted, int64_t top, int64_t span, uint32_t every)
+/* Written down `every` at a time, as a search does with the groups of a chunk. */
+static void run(const td__key_kernels *kernels, const stream *from, uint64_t wanted, int64_t top,
+                int64_t span, uint32_t every)
 {
-    td__candidates all = {.capacity = 2 * wanted + 64};
+    td__candidates all = {.kernels = kernels, .capacity = 2 * wanted + 4 * every};
     all.keys = malloc(all.capacity * sizeof *all.keys);
     td__candidates_start(&all, wanted, top, span);
-    for (uint32_t i = 0; i < from->count; i++) {
-        if (from->scores[i] >= all.least) td__candidates_push(&all, from->scores[i], i);
-        if (i % every == every - 1) td__candidates_settle(&all);
-        assert_true(all.count <= all.capacity);
+    for (uint32_t i = 0; i < from->count; i += every) {
+        uint64_t added = 0;
+        td__candidates_make_room(&all, every);
+        assert_true(all.count + every <= all.capacity);
+        for (uint32_t j = i; j < i + every && j < from->count; j++) {
+            uint64_t key = td__candidate_key(from->scores[j], j);
+            if (from->scores[j] >= all.least) all.keys[all.count + added++] = key;
+        }
+        td__candidates_add(&all, added);
     }
     td__candidates_cut(&all);
     check_best(all.keys, all.count, from, wanted);
@@ -46,10 +53,14 @@ static void run(const stream *from, uint64_t wanted, int64_t top, int64_t span, 
 static void run_all(const stream *from, int64_t top, int64_t span)
 {
     const uint64_t wanted[] = {1, 2, 10, 100, 3000, MOST};
-    for (int w = 0; w < 6; w++) {
-        run(from, wanted[w], top, span, 1);
-        run(from, wanted[w], top, span, 32);
-        run(from, wanted[w], top, span, MOST + 1);
+    const td__kernels *set;
+    for (uint32_t i = 0; (set = td__kernels_at(i)) != NULL; i++) {
+        if (!set->available()) continue;
+        for (int w = 0; w < 6; w++) {
+            run(set->keys, from, wanted[w], top, span, 1);
+            run(set->keys, from, wanted[w], top, span, 33);
+            run(set->keys, from, wanted[w], top, span, MOST);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include "kernel/kernel.h"
 #include "kernel/quant.h"
+#include "kernel/topk.h"
 
 enum { GROUPS = 5, BLOCKS_MAX = 2112, ROW_MAX = 2048 };
 
@@ -61,6 +62,39 @@ static void check_sums(const td__quant_kernels *kernels, const coded *one, uint3
     }
 }
 
+/* The keys of those that count, in order, by the text of quant.h. */
+static uint64_t plain_keys(const coded *one, const td__code_scan *scan, uint64_t *keys)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < scan->groups * TD__GROUP; i++) {
+        uint64_t sum = plain_sum(one, i / TD__GROUP, i % TD__GROUP);
+        bool live = scan->live[i / TD__GROUP] >> i % TD__GROUP & 1;
+        if (live && sum >= scan->least) keys[count++] = scan->first_key + (sum << 32) - i;
+    }
+    return count;
+}
+
+static void check_collected(const td__quant_kernels *kernels, const coded *one, uint32_t threshold)
+{
+    enum { ROOM = GROUPS * TD__GROUP + TD__KEYS_SPARE };
+    const uint32_t live[GROUPS] = {UINT32_MAX, 0x80000001, 0, 0x0FF0F00F, 0x7FFFFFFE};
+    uint64_t keys[ROOM + 1], expected[ROOM];
+    for (uint32_t groups = 0; groups <= GROUPS; groups++) {
+        td__code_scan scan = {.codes = one->codes,
+                              .live = live,
+                              .tables = one->tables,
+                              .groups = groups,
+                              .blocks = one->blocks,
+                              .least = threshold,
+                              .first_key = UINT64_C(0x1234567000000000) + ~UINT32_C(640)};
+        uint64_t count = plain_keys(one, &scan, expected);
+        keys[groups * TD__GROUP + TD__KEYS_SPARE] = 77;
+        assert_int_equal(kernels->collect(&scan, keys), count);
+        assert_memory_equal(keys, expected, count * sizeof *keys);
+        assert_int_equal(keys[groups * TD__GROUP + TD__KEYS_SPARE], 77);
+    }
+}
+
 static void for_each_set(void (*check)(const td__quant_kernels *kernels))
 {
     const td__kernels *set;
@@ -76,7 +110,10 @@ static void check_all_sums(const td__quant_kernels *kernels)
         coded one = make_coded(i + 1, blocks[i], TD__ENTRY_MAX);
         uint32_t middle = plain_sum(&one, 2, 17);
         const uint32_t thresholds[] = {0, 1, middle - 1, middle, middle + 1, 65535, 65536, UINT32_MAX};
-        for (int t = 0; t < 8; t++) check_sums(kernels, &one, thresholds[t]);
+        for (int t = 0; t < 8; t++) {
+            check_sums(kernels, &one, thresholds[t]);
+            check_collected(kernels, &one, thresholds[t]);
+        }
         free_coded(&one);
     }
 }
@@ -94,6 +131,8 @@ static void check_largest(const td__quant_kernels *kernels)
     memset(one.tables, TD__ENTRY_MAX, BLOCKS_MAX * 16);
     check_sums(kernels, &one, 65472);
     check_sums(kernels, &one, 65473);
+    check_collected(kernels, &one, 65472);
+    check_collected(kernels, &one, 65473);
     free_coded(&one);
 }
 
@@ -112,23 +151,25 @@ static void draw_numbers(uint32_t *numbers, uint64_t *seed)
 }
 
 static void check_products(const td__quant_kernels *kernels, uint32_t dim, const int16_t *query,
-                           const int8_t *rows)
+                           const int8_t *ints)
 {
     uint32_t numbers[TAKEN];
     uint64_t seed = dim;
+    float scales[ROWS];
+    td__scaled_rows rows = {ints, scales, dim};
     draw_numbers(numbers, &seed);
+    for (int r = 0; r < ROWS; r++) scales[r] = r == 3 ? 0.0f : (float)test_uniform(&seed, 0.001, 3);
     for (uint64_t count = 0; count <= TAKEN; count += count < 10 ? 1 : 9) {
-        int32_t products[TAKEN + 1] = {0};
-        products[count] = 77;
-        kernels->dot_rows(query, rows, dim, (td__rows_by_number){numbers, count}, products);
+        uint64_t keys[TAKEN + 1] = {0};
+        keys[count] = 77;
+        kernels->key_rows(query, &rows, (td__rows_by_number){numbers, count}, keys);
         for (uint64_t i = 0; i < count; i++) {
-            int64_t expected = 0;
-            for (uint32_t k = 0; k < dim; k++) {
-                expected += (int64_t)query[k] * rows[(size_t)numbers[i] * dim + k];
-            }
-            assert_int_equal(products[i], expected);
+            uint32_t n = numbers[i];
+            int64_t product = 0;
+            for (uint32_t k = 0; k < dim; k++) product += (int64_t)query[k] * ints[(size_t)n * dim + k];
+            assert_true(keys[i] == td__key_make((float)product * scales[n], n));
         }
-        assert_int_equal(products[count], 77);
+        assert_int_equal(keys[count], 77);
     }
 }
 
@@ -190,6 +231,58 @@ static void scores_of_rows_are_those_of_a_scan(void **state)
     assert_memory_equal(scores, expected, sizeof scores);
 }
 
+/* Codewords in which equal entries, zeros of both signs and blocks without a range occur. */
+static void fill_codewords(float *codewords, uint32_t blocks, uint32_t width, uint64_t seed)
+{
+    for (uint32_t i = 0; i < blocks * width * 16; i++) {
+        uint32_t b = i / (width * 16);
+        float value = (float)test_uniform(&seed, -1, 1);
+        codewords[i] = b % 7 == 3 ? 0.25f : b % 7 == 5 && i % 2 == 0 ? -0.0f : value;
+    }
+}
+
+static void check_tables_of(const td__quant_kernels *kernels, const td__codebook *book, const float *query,
+                            float scale_max)
+{
+    size_t entries = (size_t)book->blocks * 17, bytes = (size_t)book->blocks_padded * 16;
+    float *scratch = aligned(entries * sizeof *scratch);
+    uint8_t *found = aligned(bytes), *expected = aligned(bytes);
+    td__code_scale is = kernels->make_tables(book, query, scale_max, scratch, found);
+    td__code_scale should = td__quant_ref.make_tables(book, query, scale_max, scratch, expected);
+    assert_memory_equal(&is, &should, sizeof is);
+    assert_memory_equal(found, expected, bytes);
+    free(scratch);
+    free(found);
+    free(expected);
+}
+
+static void check_tables(const td__quant_kernels *kernels)
+{
+    enum { DIM_MAX = 300 };
+    float codewords[(DIM_MAX + 3) * 16], query[DIM_MAX];
+    const uint32_t dims[] = {1, 2, 7, 64, 99, DIM_MAX};
+    for (int d = 0; d < 6; d++) {
+        uint64_t seed = dims[d];
+        for (uint32_t k = 0; k < dims[d]; k++) query[k] = k % 9 == 4 ? 0.0f : (float)test_uniform(&seed, -1, 1);
+        for (uint32_t width = 1; width <= 4; width++) {
+            uint32_t blocks = (dims[d] + width - 1) / width;
+            td__codebook book = {codewords, dims[d], width, blocks, (blocks + 3) / 4 * 4};
+            fill_codewords(codewords, blocks, width, seed);
+            check_tables_of(kernels, &book, query, 1e30f);
+            check_tables_of(kernels, &book, query, 3.0f);
+        }
+    }
+    td__codebook book = {codewords, 64, 2, 32, 32};
+    memset(query, 0, sizeof query);
+    check_tables_of(kernels, &book, query, 1e30f);
+}
+
+static void tables_are_the_same_bits_everywhere(void **state)
+{
+    (void)state;
+    for_each_set(check_tables);
+}
+
 static void products_of_rows_are_exact(void **state)
 {
     (void)state;
@@ -199,6 +292,7 @@ static void products_of_rows_are_exact(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables_are_the_same_bits_everywhere),
         cmocka_unit_test(sums_are_those_of_the_entries),
         cmocka_unit_test(the_largest_sums_fit),
         cmocka_unit_test(products_of_rows_are_exact),
