@@ -1,7 +1,8 @@
 /* calibrate.c -- learning what a target recall takes.
  *
  * Serves: stage 7. In: a tree, vectors of real queries. Out: for some k and targets the cheapest reach
- * and number of candidates that kept the target on those queries, with one standard error to spare.
+ * and number of candidates that kept the target on those queries, with two standard errors to spare: one is
+ * lost because the cheapest of many pairs is taken, which has been lucky.
  *
  * One walk through all leaves per query tells everything. Wherever a search may stop it is noted how
  * many scores are above those of the true best: with R candidates the true ones with fewer than R above
@@ -214,7 +215,7 @@ static void walk(void *state, uint64_t block, uint32_t worker)
 
 /* --- the table */
 
-/* Mean recall less one standard error. */
+/* Mean recall less two standard errors. */
 static double safe_recall(const calibration *work, uint32_t reach, uint32_t kind, uint32_t size)
 {
     double sum = 0.0, squares = 0.0, count = (double)work->sample.rows;
@@ -224,7 +225,7 @@ static double safe_recall(const calibration *work, uint32_t reach, uint32_t kind
         squares += recall * recall;
     }
     double mean = sum / count, variance = squares / count - mean * mean;
-    return mean - sqrt(variance > 0.0 ? variance / count : 0.0);
+    return mean - 2.0 * sqrt(variance > 0.0 ? variance / count : 0.0);
 }
 
 static double mean_leaves(const calibration *work, uint32_t reach, uint32_t size)
