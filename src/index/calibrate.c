@@ -181,7 +181,8 @@ static void walk_head(const calibration *work, walker *one, td__tree_scratch *sc
 {
     const td_index *index = work->index;
     uint64_t row = query * work->scan.heads + head, done = 0;
-    td__tree_route(scratch, index, work->scan.queries + row * index->dim, index->tree->centers.count);
+    td__tree_near(scratch, index, work->scan.queries + row * index->dim, 1);
+    td__tree_route(scratch, index, 0, index->tree->centers.count);
     td__tree_scan_start(scratch, work->most);
     find_wanted(work, one, scratch, query);
     for (uint32_t step = 0; step < work->steps; step++) {

@@ -101,13 +101,14 @@ typedef struct td__effort {
 
 /* What one worker needs for a query. */
 typedef struct td__tree_scratch {
-    float *centers;      /* [center panels, TD__PANEL]: their scores */
+    float *all_centers;  /* [TD__TILE_ROWS, center panels, TD__PANEL]: scores of the centers */
+    float *all_scaled;   /* [TD__TILE_ROWS, dim]: queries, their largest elements between 1/2 and 1 */
+    const float *centers, *scaled; /* of the query under way */
     uint64_t *leaf_keys; /* [leaves] */
     td_hit *leaves;      /* [leaves]: best first */
     uint64_t ranked;     /* of them in order */
     float *entries;      /* [td__codec_entries] */
     uint8_t *tables;     /* [blocks_padded, 16] */
-    float *scaled;       /* [dim]: the query, its largest element between 1/2 and 1 */
     int16_t *query;      /* [stride]: in integers */
     float *scores;       /* [TD__HEADS_MAX, TD__PANEL] */
     float *vectors;      /* [TD__PANEL, dim], of rounded items */
@@ -127,9 +128,10 @@ TD_MUST_CHECK td_status td__tree_scratch_grow(td__tree_scratch *scratch, const t
                                               uint64_t candidates, uint32_t heads, uint64_t k,
                                               td_error *err);
 
-/* Rank the best `leaves` leaves for a query vector [dim], and make its tables. */
-void td__tree_route(td__tree_scratch *scratch, const td_index *index, const float *query,
-                    uint64_t leaves);
+/* Score all leaves for some query vectors [count, dim], count <= TD__TILE_ROWS. */
+void td__tree_near(td__tree_scratch *scratch, const td_index *index, const float *queries, uint32_t count);
+/* Rank the best `leaves` leaves for number `row` of these vectors, and make its tables. */
+void td__tree_route(td__tree_scratch *scratch, const td_index *index, uint32_t row, uint64_t leaves);
 /* The share of the leaf at `rank` in its items' integer scores. */
 int64_t td__tree_base(const td__tree_scratch *scratch, uint64_t rank);
 /* Look for so many candidates, after routing. */

@@ -32,6 +32,7 @@ typedef struct tree_call {
     const td__scan *scan;
     td__tree_scratch *scratch; /* [threads] */
     td__effort effort;
+    uint32_t tile; /* queries that a worker takes at once */
     uint64_t queries;
     td_hit *hits;
     uint32_t *counts;
@@ -39,22 +40,36 @@ typedef struct tree_call {
 
 /* --- 1: leaves */
 
-/* The query times a power of two that brings its largest element between 1/2 and 1. */
-static void scale_query(td__tree_scratch *scratch, const float *query, uint32_t dim)
+/* A query times a power of two that brings its largest element between 1/2 and 1. */
+static void scale_query(const float *query, uint32_t dim, float *scaled)
 {
     int exponent;
     frexpf(td__greatest_of(query, dim), &exponent);
     double factor = ldexp(1.0, -exponent);
-    for (uint32_t k = 0; k < dim; k++) scratch->scaled[k] = (float)((double)query[k] * factor);
+    for (uint32_t k = 0; k < dim; k++) scaled[k] = (float)((double)query[k] * factor);
 }
 
-static void score_centers(td__tree_scratch *scratch, const td_index *index)
+static uint64_t leaf_room(const td__tree *tree)
+{
+    return td__panel_count(tree->centers.count) * TD__PANEL;
+}
+
+void td__tree_near(td__tree_scratch *scratch, const td_index *index, const float *queries, uint32_t count)
 {
     const td__centers *centers = &index->tree->centers;
+    uint64_t room = leaf_room(index->tree);
+    uint32_t dim = index->dim;
+    for (uint32_t r = 0; r < count; r++) {
+        scale_query(queries + (size_t)r * dim, dim, scratch->all_scaled + (size_t)r * dim);
+    }
     for (uint64_t p = 0; p < td__panel_count(centers->count); p++) {
-        index->context->kernels->score_panel(scratch->scaled, 1,
-                                             centers->panels + p * index->dim * TD__PANEL, index->dim,
-                                             NULL, scratch->centers + p * TD__PANEL);
+        float *to = scratch->all_centers + p * TD__PANEL;
+        index->context->kernels->score_panel(scratch->all_scaled, count,
+                                             centers->panels + p * dim * TD__PANEL, dim, NULL,
+                                             scratch->scores);
+        for (uint32_t r = 0; r < count; r++) {
+            memcpy(to + r * room, scratch->scores + (size_t)r * TD__PANEL, TD__PANEL * sizeof *to);
+        }
     }
 }
 
@@ -73,11 +88,10 @@ static float rank_leaves(td__tree_scratch *scratch, const td_index *index, uint6
     return fmaxf(fabsf(td__key_score(range.low)), fabsf(td__key_score(range.high)));
 }
 
-void td__tree_route(td__tree_scratch *scratch, const td_index *index, const float *query,
-                    uint64_t leaves)
+void td__tree_route(td__tree_scratch *scratch, const td_index *index, uint32_t row, uint64_t leaves)
 {
-    scale_query(scratch, query, index->dim);
-    score_centers(scratch, index);
+    scratch->scaled = scratch->all_scaled + (size_t)row * index->dim;
+    scratch->centers = scratch->all_centers + row * leaf_room(index->tree);
     float greatest = rank_leaves(scratch, index, leaves);
     float scale_max = fminf((float)BASE_MAX / (greatest + 1e-20f), 1e30f);
     scratch->scale = td__codec_tables(&index->tree->codec, scratch->scaled, scale_max,
@@ -169,13 +183,14 @@ static bool is_enough(const td__tree_scratch *scratch, uint64_t rank, float reac
     return least != TD__NO_LEAST && td__tree_distance(scratch, least, rank) > reach;
 }
 
+/* For the query vector that is number `row` of those last given to td__tree_near. */
 static void find_candidates(td__tree_scratch *scratch, const tree_call *call, uint64_t query,
-                            const float *vector)
+                            uint32_t row)
 {
     const td_index *index = call->scan->index;
     const td__effort *effort = &call->effort;
     uint64_t all = index->tree->centers.count, want = td__scan_k(call->scan, query), done = 0;
-    td__tree_route(scratch, index, vector, effort->expected);
+    td__tree_route(scratch, index, row, effort->expected);
     td__tree_scan_start(scratch, effort->candidates);
     while (done < all) {
         uint64_t end = td__tree_next(done);
@@ -305,20 +320,44 @@ static uint64_t drop_doubles(uint32_t *positions, uint64_t count)
     return kept;
 }
 
-static void search_query(void *state, uint64_t query, uint32_t worker)
+/* Query `i` of a tile of `rows` vectors. More heads than td__tree_near takes come in parts. */
+static void search_query(const tree_call *call, td__tree_scratch *scratch, uint64_t first, uint32_t i,
+                         uint32_t rows)
 {
-    const tree_call *call = state;
     const td__scan *scan = call->scan;
-    td__tree_scratch *scratch = &call->scratch[worker];
     uint32_t dim = scan->index->dim, heads = scan->heads;
-    const float *vectors = scan->queries + query * heads * dim;
+    const float *tile = scan->queries + first * heads * dim;
     uint64_t count = 0;
-    for (uint32_t h = 0; h < heads; h++) {
-        find_candidates(scratch, call, query, vectors + (size_t)h * dim);
-        count = choose_finalists(scratch, call, query, count);
+    for (uint32_t row = i * heads; row < (i + 1) * heads; row++) {
+        uint32_t part = row % TD__TILE_ROWS, left = rows - row;
+        if (part == 0) {
+            td__tree_near(scratch, scan->index, tile + (size_t)row * dim,
+                          left < TD__TILE_ROWS ? left : TD__TILE_ROWS);
+        }
+        find_candidates(scratch, call, first + i, part);
+        count = choose_finalists(scratch, call, first + i, count);
     }
     if (heads > 1) count = drop_doubles(scratch->finalists, count);
-    finish(scratch, call, query, vectors, count);
+    finish(scratch, call, first + i, tile + (size_t)i * heads * dim, count);
+}
+
+/* The queries of a tile share nothing but the pass over the centers. */
+static void search_tile(void *state, uint64_t tile, uint32_t worker)
+{
+    const tree_call *call = state;
+    uint64_t first = tile * call->tile, left = call->queries - first;
+    uint32_t count = left < call->tile ? (uint32_t)left : call->tile;
+    for (uint32_t i = 0; i < count; i++) {
+        search_query(call, &call->scratch[worker], first, i, count * call->scan->heads);
+    }
+}
+
+/* As many queries as the kernel scores at once, unless a thread would have nothing to do. */
+static uint32_t tile_of(const td__scan *scan, uint64_t queries)
+{
+    uint32_t tile = td__tile_queries(scan->heads);
+    uint64_t share = td__block_count(queries, td_context_threads(scan->index->context));
+    return share < tile ? (uint32_t)share : tile;
 }
 
 td_status td__tree_search(void *scratch, const td__scan *scan, uint64_t queries, td_hit *hits,
@@ -332,7 +371,9 @@ td_status td__tree_search(void *scratch, const td__scan *scan, uint64_t queries,
     if (*exactly) return TD_OK;
     TD_TRY(td__tree_scratch_grow(scratch, index, call.effort.candidates, scan->heads, scan->search->k,
                                  err));
-    td__parallel_for(index->context, queries, search_query, &call);
+    if (queries == 0) return TD_OK;
+    call.tile = tile_of(scan, queries);
+    td__parallel_for(index->context, td__block_count(queries, call.tile), search_tile, &call);
 done:
     return status;
 }
@@ -350,13 +391,13 @@ td_status td__tree_scratch_create(void **scratch, const td_index *index, td_erro
     *scratch = all;
     for (uint32_t w = 0; w < td_context_threads(context); w++) {
         td__tree_scratch *one = &all[w];
-        TD_TRY(td__alloc(&one->centers, context, td__panel_count(leaves) * TD__PANEL, sizeof(float),
-                         err));
+        TD_TRY(td__alloc(&one->all_centers, context, TD__TILE_ROWS * leaf_room(tree), sizeof(float), err));
         TD_TRY(td__alloc(&one->leaf_keys, context, leaves, sizeof *one->leaf_keys, err));
         TD_TRY(td__alloc(&one->leaves, context, leaves, sizeof *one->leaves, err));
         TD_TRY(td__alloc(&one->entries, context, td__codec_entries(&tree->codec), sizeof(float), err));
         TD_TRY(td__alloc(&one->tables, context, tree->codec.blocks_padded, TD__CODE_VALUES, err));
-        TD_TRY(td__alloc(&one->scaled, context, index->dim, sizeof(float), err));
+        TD_TRY(td__alloc(&one->all_scaled, context, (uint64_t)TD__TILE_ROWS * index->dim, sizeof(float),
+                         err));
         TD_TRY(td__alloc_zero(&one->query, context, tree->stride, sizeof *one->query, err));
         if (index->rounded != NULL) {
             TD_TRY(td__alloc(&one->vectors, context, (uint64_t)TD__PANEL * index->dim, sizeof(float),
@@ -373,12 +414,12 @@ void td__tree_scratch_free(void *scratch, const td_index *index)
     td_context *context = index->context;
     td__tree_scratch *all = scratch;
     for (uint32_t w = 0; w < td_context_threads(context); w++) {
-        td__free(context, all[w].centers);
+        td__free(context, all[w].all_centers);
         td__free(context, all[w].leaf_keys);
         td__free(context, all[w].leaves);
         td__free(context, all[w].entries);
         td__free(context, all[w].tables);
-        td__free(context, all[w].scaled);
+        td__free(context, all[w].all_scaled);
         td__free(context, all[w].query);
         td__free(context, all[w].scores);
         td__free(context, all[w].vectors);

@@ -26,23 +26,39 @@ static uint64_t middle_of(td__key_range r)
     return r.low + (r.high - r.low) / 2;
 }
 
+enum { SAMPLE = 16, MANY = 256 };
+
+/* About the key that `wanted` of `count` keys are above, a little lower. */
+static uint64_t guess_pivot(const td__topk *top, const uint64_t *keys, uint64_t count, uint64_t wanted)
+{
+    uint64_t sample[SAMPLE];
+    for (uint64_t i = 0; i < SAMPLE; i++) sample[i] = keys[i * (count / SAMPLE)];
+    top->kernels->sort_few(sample, SAMPLE);
+    uint64_t above = wanted * SAMPLE / count + 1;
+    return sample[above < SAMPLE ? above : SAMPLE - 1];
+}
+
 /* Bring the largest keys to the front: at least k of them, at most `limit`. Returns how many; all
  * others are <= top->floor, and none of these is.
  * Invariant: keys before `first` < k are in, those from `end` >= k on are out, those between lie in
- * `open`. It ends because `open` halves and all keys differ. */
+ * `open` once that is known. Many are first cut at guesses, so long as these cut off half of them; then it
+ * ends because `open` halves and all keys differ. */
 static uint64_t select_largest(td__topk *top, uint64_t limit)
 {
     uint64_t first = 0, end = top->count, k = top->k;
-    td__key_range open = top->kernels->range(top->keys, end);
-    top->floor = open.low - 1;
+    td__key_range open = {.low = UINT64_MAX, .high = 0};
+    bool guess = true;
     while (end > limit) {
-        if (end - first <= top->kernels->few) {
-            top->kernels->sort_few(top->keys + first, end - first);
+        uint64_t *keys = top->keys + first, count = end - first;
+        if (count <= top->kernels->few) {
+            top->kernels->sort_few(keys, count);
             top->floor = top->keys[k];
             return k;
         }
-        uint64_t pivot = middle_of(open);
-        uint64_t middle = first + top->kernels->part(top->keys + first, end - first, pivot);
+        guess = guess && count >= MANY;
+        if (!guess && open.low > open.high) open = top->kernels->range(keys, count);
+        uint64_t pivot = guess ? guess_pivot(top, keys, count, k - first) : middle_of(open);
+        uint64_t middle = first + top->kernels->part(keys, count, pivot);
         if (middle >= k) {
             end = middle;
             open.low = pivot + 1;
@@ -50,6 +66,10 @@ static uint64_t select_largest(td__topk *top, uint64_t limit)
         } else {
             first = middle;
             open.high = pivot;
+        }
+        if (guess) {
+            open = (td__key_range){.low = UINT64_MAX, .high = 0};
+            guess = end - first <= count / 2;
         }
     }
     return end;
