@@ -12,12 +12,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernel/quant_collect_body.h"
+#include "kernel/quant_tables_body.h"
 #include "kernel/quant_tables_plain.h"
 #include "kernel/topk.h"
 
 #include "base/poison.h"
-
-#include "kernel/quant_tables_body.h"
 
 typedef struct sums16 {
     __m256i both, odd;
@@ -83,8 +83,6 @@ static void sum_codes(const uint8_t *codes, uint32_t groups, const uint8_t *tabl
         if (threshold > 65535) masks[g] = 0;
     }
 }
-
-#include "kernel/quant_collect_body.h"
 
 static inline __m256i dot_row(const int16_t *query, const int8_t *row, uint32_t dim)
 {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "kernel/keys_lanes_avx512.h"
+#include "kernel/quant_tables_body.h"
 
 #include "base/poison.h"
 
@@ -53,8 +54,6 @@ static inline void td__block_table(const float *entries, float scale, float most
     *sum = (uint32_t)(_mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4));
     *squares = (uint32_t)_mm_cvtsi128_si32(all);
 }
-
-#include "kernel/quant_tables_body.h"
 
 /* --- sums */
 

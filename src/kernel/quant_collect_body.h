@@ -1,6 +1,9 @@
 /* quant_collect_body.h -- the keys of codes that score well, for sets that cannot write several at once.
  *
- * Serves: stage 7. For quant_*.c, behind their sum_codes. */
+ * Serves: stage 7. For quant_*.c, which have sum_codes. */
+
+static void sum_codes(const uint8_t *codes, uint32_t groups, const uint8_t *tables, uint32_t blocks,
+                      uint32_t threshold, uint16_t *sums, uint32_t *masks);
 
 enum { COLLECT_GROUPS = 16 };
 

@@ -9,12 +9,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernel/quant_collect_body.h"
+#include "kernel/quant_tables_body.h"
 #include "kernel/quant_tables_plain.h"
 #include "kernel/topk.h"
 
 #include "base/poison.h"
-
-#include "kernel/quant_tables_body.h"
 
 enum { ROWS_AHEAD = 12 };
 
@@ -71,8 +71,6 @@ static void sum_codes(const uint8_t *codes, uint32_t groups, const uint8_t *tabl
         if (threshold > 65535) masks[g] = 0;
     }
 }
-
-#include "kernel/quant_collect_body.h"
 
 static inline int32_t dot_row(const int16_t *query, const int8_t *row, uint32_t dim)
 {

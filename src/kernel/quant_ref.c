@@ -6,12 +6,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernel/quant_collect_body.h"
+#include "kernel/quant_tables_body.h"
 #include "kernel/quant_tables_plain.h"
 #include "kernel/topk.h"
 
 #include "base/poison.h"
-
-#include "kernel/quant_tables_body.h"
 
 static void sum_group(const uint8_t *codes, const uint8_t *tables, uint32_t blocks, uint16_t *sums)
 {
@@ -34,8 +34,6 @@ static void sum_codes(const uint8_t *codes, uint32_t groups, const uint8_t *tabl
         for (uint32_t i = 0; i < TD__GROUP; i++) masks[g] |= (uint32_t)(sums[i] >= threshold) << i;
     }
 }
-
-#include "kernel/quant_collect_body.h"
 
 static void key_rows(const int16_t *query, const td__scaled_rows *rows, td__rows_by_number which,
                      uint64_t *keys)

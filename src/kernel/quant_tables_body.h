@@ -1,7 +1,12 @@
 /* quant_tables_body.h -- the tables of a query, around what the sets do block by block.
  *
- * Serves: stage 7. For quant_*.c, behind <math.h>, <string.h> and their td__block_entries and
- * td__block_table. */
+ * Serves: stage 7. For quant_*.c, which have td__block_entries and td__block_table, behind <math.h> and
+ * <string.h>. */
+static inline float td__block_entries(const float *codewords, const float *query, uint32_t width,
+                                      float *entries, float *range);
+static inline void td__block_table(const float *entries, float scale, float most, uint8_t *table,
+                                   uint32_t *sum, uint32_t *squares);
+
 enum { SUM_MAX = 65535 /* of table entries: a 16-bit number */ };
 
 /* The largest entry of a block becomes `most` steps at best, and no sum is too large. */
