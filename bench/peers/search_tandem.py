@@ -109,6 +109,7 @@ class Tandem:
         self.arguments = (self.searcher(threads), ctypes.byref(self.queries), request,
                           ctypes.c_void_p(self.hits.ctypes.data),
                           ctypes.c_void_p(self.counts.ctypes.data), error)
+        self.positions, self.call = self.hits["position"], lib.td_searcher_search
         self.prepared = (rows, k, setting, threads)
 
     def search(self, queries, k, setting, threads=1):
@@ -116,8 +117,10 @@ class Tandem:
         if self.prepared != (len(queries), k, setting, threads):
             self.prepare(*queries.shape, k, setting, threads)
         self.queries.data = queries.__array_interface__["data"][0]
-        must(lib.td_searcher_search(*self.arguments))
-        return self.hits["position"]
+        status = self.call(*self.arguments)
+        if status != 0:
+            must(status)
+        return self.positions
 
     def version(self):
         """What an index is kept under: of another library it is built again."""
