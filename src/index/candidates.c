@@ -59,16 +59,9 @@ static void settle(td__candidates *all)
 
 void td__candidates_add(td__candidates *all, uint64_t added)
 {
-    const uint64_t *keys = all->keys + all->count, top = td__candidate_key(all->top, 0) >> 32;
-    uint64_t above = 0;
-    for (uint64_t i = 0; i < added; i++) {
-        uint64_t bin = (top - (keys[i] >> 32)) >> all->shift;
-        bin = bin < TD__BINS ? bin : TD__BINS - 1;
-        all->bins[bin]++;
-        above += bin <= all->edge;
-    }
+    td__key_bins bins = {td__candidate_key(all->top, 0) >> 32, all->shift, TD__BINS - 1, all->bins};
+    all->above += all->kernels->count(all->keys + all->count, added, &bins, all->edge);
     all->count += added;
-    all->above += above;
     settle(all);
 }
 

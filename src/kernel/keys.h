@@ -14,6 +14,13 @@ typedef struct td__key_range {
     uint64_t low, high; /* smallest and largest; UINT64_MAX and 0 of none */
 } td__key_range;
 
+/* Bins of the upper halves of keys, from `top` down, each 1 << shift wide; the last one goes down without end. */
+typedef struct td__key_bins {
+    uint64_t top; /* no upper half is larger */
+    uint32_t shift, last;
+    uint32_t *counts; /* [last + 1] */
+} td__key_bins;
+
 typedef struct td__key_kernels {
     /* So few are sorted rather than parted; at most TD__KEYS_FEW. */
     uint32_t few;
@@ -28,6 +35,9 @@ typedef struct td__key_kernels {
 
     /* keys[i] = td__key_make(scores[i], i) for i < count. */
     void (*make)(const float *scores, uint32_t count, uint64_t *keys);
+
+    /* Count keys [count] in their bins; returns how many are in bin `edge` or above. */
+    uint64_t (*count)(const uint64_t *keys, uint64_t count, const td__key_bins *bins, uint32_t edge);
 } td__key_kernels;
 
 extern const td__key_kernels td__keys_ref;

@@ -108,12 +108,33 @@ static void make(const float *scores, uint32_t count, uint64_t *keys)
     }
 }
 
+/* Bins are found eight at a time, and counted one by one. */
+static uint64_t count_bins(const uint64_t *keys, uint64_t count, const td__key_bins *bins, uint32_t edge)
+{
+    const __m512i top = _mm512_set1_epi64((long long)bins->top), last = _mm512_set1_epi64(bins->last);
+    const __m512i edges = _mm512_set1_epi64(edge);
+    const __m128i shift = _mm_cvtsi32_si128((int)bins->shift);
+    uint32_t *counts = bins->counts, found[8];
+    uint64_t above = 0;
+    for (uint64_t i = 0; i < count; i += 8) {
+        __mmask8 lanes = td__lanes_first(count - i);
+        __m512i below = _mm512_sub_epi64(top, _mm512_srli_epi64(_mm512_maskz_loadu_epi64(lanes, keys + i), 32));
+        __m512i bin = _mm512_min_epu64(_mm512_srl_epi64(below, shift), last);
+        above += (unsigned)__builtin_popcount(_mm512_mask_cmple_epu64_mask(lanes, bin, edges));
+        _mm256_storeu_si256((__m256i *)found, _mm512_cvtepi64_epi32(bin));
+        uint64_t some = count - i < 8 ? count - i : 8;
+        for (uint64_t j = 0; j < some; j++) counts[found[j]]++;
+    }
+    return above;
+}
+
 const td__key_kernels td__keys_avx512 = {
     .few = TD__KEYS_FEW,
     .part = part,
     .range = range,
     .sort_few = sort_few,
     .make = make,
+    .count = count_bins,
 };
 
 #endif

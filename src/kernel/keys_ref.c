@@ -44,10 +44,23 @@ static void make(const float *scores, uint32_t count, uint64_t *keys)
     for (uint32_t i = 0; i < count; i++) keys[i] = td__key_make(scores[i], i);
 }
 
+static uint64_t count_bins(const uint64_t *keys, uint64_t count, const td__key_bins *bins, uint32_t edge)
+{
+    uint64_t above = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t bin = (bins->top - (keys[i] >> 32)) >> bins->shift;
+        bin = bin < bins->last ? bin : bins->last;
+        bins->counts[bin]++;
+        above += bin <= edge;
+    }
+    return above;
+}
+
 const td__key_kernels td__keys_ref = {
     .few = 16,
     .part = part,
     .range = range,
     .sort_few = sort_few,
     .make = make,
+    .count = count_bins,
 };

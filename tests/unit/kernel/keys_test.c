@@ -125,6 +125,37 @@ static void keys_are_made_of_any_scores(void **state)
     for_each_set(check_making);
 }
 
+static void check_counting(const td__key_kernels *kernels)
+{
+    enum { LAST = 99, TOP = 5000 };
+    uint64_t keys[200], seed = 8;
+    for (int i = 0; i < 200; i++) {
+        keys[i] = (uint64_t)test_uniform(&seed, 0, TOP + 1.0) << 32 | (uint32_t)~(uint32_t)i;
+    }
+    keys[7] = (uint64_t)TOP << 32 | UINT32_MAX;
+    keys[9] = 3;
+    for (uint32_t shift = 0; shift <= 7; shift++) {
+        for (uint64_t count = 0; count <= 200; count++) {
+            uint32_t found[LAST + 1] = {1}, expected[LAST + 1] = {1}, edge = (uint32_t)count % (LAST + 1);
+            uint64_t above = 0;
+            for (uint64_t i = 0; i < count; i++) {
+                uint64_t bin = (TOP - (keys[i] >> 32)) >> shift;
+                expected[bin < LAST ? bin : LAST]++;
+                above += bin <= edge || edge == LAST;
+            }
+            td__key_bins bins = {TOP, shift, LAST, found};
+            assert_int_equal(kernels->count(keys, count, &bins, edge), above);
+            assert_memory_equal(found, expected, sizeof found);
+        }
+    }
+}
+
+static void keys_are_counted_in_their_bins(void **state)
+{
+    (void)state;
+    for_each_set(check_counting);
+}
+
 /* What topk.h promises does not depend on the set. */
 static void check_best(const td__key_kernels *kernels)
 {
@@ -161,6 +192,7 @@ int main(void)
         cmocka_unit_test(a_range_has_both_ends),
         cmocka_unit_test(few_keys_are_sorted),
         cmocka_unit_test(keys_are_made_of_any_scores),
+        cmocka_unit_test(keys_are_counted_in_their_bins),
         cmocka_unit_test(the_best_are_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
