@@ -14,7 +14,7 @@ typedef struct td__key_range {
     uint64_t low, high; /* smallest and largest; UINT64_MAX and 0 of none */
 } td__key_range;
 
-/* Bins of the upper halves of keys, from `top` down, each 1 << shift wide; the last one goes down without end. */
+/* Bins of the upper halves of keys, from `top` down, each 1 << shift wide; the last one has no end. */
 typedef struct td__key_bins {
     uint64_t top; /* no upper half is larger */
     uint32_t shift, last;
