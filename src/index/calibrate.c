@@ -216,8 +216,13 @@ static void walk(void *state, uint64_t block, uint32_t worker)
 
 /* --- the table */
 
-/* Mean recall less two standard errors. */
-static double safe_recall(const calibration *work, uint32_t reach, uint32_t kind, uint32_t size)
+/* Standard errors that a recall has to spare. A target that is not reached with them is taken without, before a
+ * search for it becomes an exact one. */
+#define SPARE 2.0
+
+/* Mean recall less so many standard errors. */
+static double safe_recall(const calibration *work, uint32_t reach, uint32_t kind, uint32_t size,
+                          double spare)
 {
     double sum = 0.0, squares = 0.0, count = (double)work->sample.rows;
     for (uint64_t q = 0; q < work->sample.rows; q++) {
@@ -226,7 +231,7 @@ static double safe_recall(const calibration *work, uint32_t reach, uint32_t kind
         squares += recall * recall;
     }
     double mean = sum / count, variance = squares / count - mean * mean;
-    return mean - 2.0 * sqrt(variance > 0.0 ? variance / count : 0.0);
+    return mean - spare * sqrt(variance > 0.0 ? variance / count : 0.0);
 }
 
 static double mean_leaves(const calibration *work, uint32_t reach, uint32_t size)
@@ -267,7 +272,7 @@ static uint32_t choose_targets(const calibration *work, uint32_t kind, float *ch
     uint32_t count = 0;
     memcpy(chosen, targets, sizeof targets);
     if (work->index->rounded == NULL) return TARGETS;
-    for (uint32_t s = 0; s < SIZES; s++) most = fmax(most, safe_recall(work, REACHES - 1, kind, s));
+    for (uint32_t s = 0; s < SIZES; s++) most = fmax(most, safe_recall(work, REACHES - 1, kind, s, SPARE));
     float last = fmaxf((float)(most - NEARLY), 0.01f);
     while (count < TARGETS && targets[count] < last) count++;
     if (count == TARGETS) return TARGETS;
@@ -275,18 +280,23 @@ static uint32_t choose_targets(const calibration *work, uint32_t kind, float *ch
     return count + 1;
 }
 
-/* Of one number of candidates, where that is the cheapest yet for a target. */
-static void improve_rows(const calibration *work, uint32_t kind, uint32_t size, td__calibrated *rows,
-                         uint32_t count)
+static curve try_reaches(const calibration *work, uint32_t kind, uint32_t size, double spare)
 {
     curve tried;
     for (uint32_t r = 0; r < REACHES; r++) {
-        tried.recalls[r] = safe_recall(work, r, kind, size);
+        tried.recalls[r] = safe_recall(work, r, kind, size, spare);
         tried.leaves[r] = mean_leaves(work, r, size) / work->scan.heads;
     }
-    for (uint32_t t = 0; t < count; t++) {
+    return tried;
+}
+
+/* Of one number of candidates, where that is the cheapest yet for a target from row `first` on. */
+static void improve_rows(const calibration *work, uint32_t size, const curve *with, td__calibrated *rows,
+                         uint32_t first, uint32_t count)
+{
+    for (uint32_t t = first; t < count; t++) {
         const td__calibrated *best = &rows[t];
-        td__calibrated row = at_target(&tried, best->target, work->index->tree->centers.count);
+        td__calibrated row = at_target(with, best->target, work->index->tree->centers.count);
         double cost = td__tree_cost(work->index, (double)row.leaves, (double)work->sizes[size]);
         double least = td__tree_cost(work->index, (double)best->leaves, (double)best->candidates);
         if (row.leaves <= 0.0f || (best->leaves > 0.0f && cost >= least)) continue;
@@ -303,8 +313,14 @@ static uint32_t fill_rows(const calibration *work, uint32_t kind, td__calibrated
     float chosen[TARGETS], k = (float)td__truth_ks[kind];
     uint32_t count = choose_targets(work, kind, chosen);
     for (uint32_t t = 0; t < count; t++) rows[t] = (td__calibrated){.k = k, .target = chosen[t]};
-    for (uint32_t s = 0; s < SIZES; s++) {
-        if (work->sizes[s] >= td__truth_ks[kind]) improve_rows(work, kind, s, rows, count);
+    for (double spare = SPARE; spare >= 0.0; spare -= SPARE) {
+        uint32_t first = 0; /* of those not reached yet; all behind it are greater */
+        while (first < count && rows[first].leaves > 0.0f) first++;
+        for (uint32_t s = 0; s < SIZES && first < count; s++) {
+            if (work->sizes[s] < td__truth_ks[kind]) continue;
+            curve tried = try_reaches(work, kind, s, spare);
+            improve_rows(work, s, &tried, rows, first, count);
+        }
     }
     if (chosen[count - 1] == targets[TARGETS - 1]) return count;
     rows[count] = rows[count - 1]; /* for all that is out of reach */
