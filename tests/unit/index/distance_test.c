@@ -105,7 +105,7 @@ static void check_hits(const world *w, td_distance_measure measure, const td_sea
     static double scores[ITEMS], sorted[ITEMS];
     uint32_t wanted = 0;
     for (uint32_t i = 0; i < count; i++) {
-        scores[i] = -INFINITY;
+        scores[i] = -(double)INFINITY;
         for (uint32_t h = 0; h < heads; h++) {
             const float *user = w->users + (size_t)(query * heads + h) * DIM;
             scores[i] = fmax(scores[i], score_of(measure, user, w->items + (size_t)i * DIM));
