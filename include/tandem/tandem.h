@@ -374,14 +374,15 @@ typedef enum td_split_kind {
     TD_SPLIT_RANDOM,     /* rows at random */
     TD_SPLIT_TIME,       /* the newest rows of all */
     TD_SPLIT_TIME_QUERY, /* the newest rows of each query */
-    TD_SPLIT_LAST        /* the last `count` rows of each query, by time if known, else file order */
+    TD_SPLIT_LAST,       /* the last `count` rows of each query, by time if known, else file order */
+    TD_SPLIT_QUERY       /* rows of each query at random */
 } td_split_kind;
 
 typedef struct td_split_options {
     td_split_kind kind;
-    double fraction; /* of rows (RANDOM, TIME) or of each query's rows (TIME_QUERY) held out */
+    double fraction; /* of rows (RANDOM, TIME) or of each query's rows (TIME_QUERY, QUERY) held out */
     uint64_t count;  /* LAST: rows of each query held out; RANDOM, TIME: instead of fraction if > 0 */
-    uint64_t seed;   /* RANDOM */
+    uint64_t seed;   /* RANDOM, QUERY */
 } td_split_options;
 
 TD_API const td_option_table *td_split_option_table(void);
@@ -389,7 +390,7 @@ TD_API void td_split_options_init(td_split_options *options);
 
 /* Cut a dataset in two: `kept` (to train on) and `held_out`, both owned, rows in the order of the
  * whole. Ties in time are cut by file order, so that the result is one and the same everywhere.
- * A fraction of n rows is round(fraction * n) of them. LAST keeps at least one row of each query.
+ * A fraction of n rows is round(fraction * n) of them. LAST and QUERY keep at least one row of each query.
  * ARGUMENT for TIME and TIME_QUERY without timestamps, LAST with count 0, more rows than there are. */
 TD_API TD_MUST_CHECK td_status td_dataset_split(td_dataset **kept, td_dataset **held_out,
                                                 const td_dataset *dataset,

@@ -24,7 +24,8 @@ typedef enum td__stream {
     TD__STREAM_HISTORY,
     TD__STREAM_PARTS,
     TD__STREAM_STRANGERS,
-    TD__STREAM_ROUNDING
+    TD__STREAM_ROUNDING,
+    TD__STREAM_SPLIT_QUERY
 } td__stream;
 
 typedef struct td__random {

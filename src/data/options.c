@@ -49,9 +49,9 @@ static const td_option catalog_rows[] = {
 };
 
 static const td_option split_rows[] = {
-    TD__OPTION_CHOICE(td_split_options, kind, "split", "random", "random|time|time-query|last",
+    TD__OPTION_CHOICE(td_split_options, kind, "split", "random", "random|time|time-query|last|query",
                       "what is held out: rows at random, the newest of all, the newest of each "
-                      "query, the last of each query"),
+                      "query, the last of each query, rows of each query at random"),
     TD__OPTION_F64(td_split_options, fraction, "split-fraction", "0.2", 0, 1, "SHARE",
                    "share of the rows, or of each query's rows, that is held out"),
     TD__OPTION_U64(td_split_options, count, "split-count", "0", 0, TD__U64_MAX, "N",

@@ -46,19 +46,26 @@ static td_status count_held_out(const splitter *s, uint64_t *count, td_error *er
                     (unsigned long long)*count, (unsigned long long)rows);
 }
 
-/* Selection sampling (Knuth, TAOCP 2, 3.4.2 S): each row with the chance that is left, so exactly
- * `count` of them, and every set of that size is equally likely. */
+/* Mark `wanted` of `rows` [count], or of the rows 0 to count - 1 if it is NULL. Selection sampling (Knuth,
+ * TAOCP 2, 3.4.2 S): each row with the chance that is left, so exactly that many of them, and every set of
+ * that size is equally likely. */
+static void mark_some_of(splitter *s, const uint64_t *rows, uint64_t count, uint64_t wanted,
+                         td__random draws)
+{
+    for (uint64_t i = 0; wanted > 0; i++) {
+        if (td__random_below(draws, i, count - i) >= wanted) continue;
+        mark(s, rows == NULL ? i : rows[i]);
+        wanted--;
+    }
+}
+
 static td_status mark_random(splitter *s, td_error *err)
 {
-    uint64_t wanted, rows = s->dataset->rows;
+    uint64_t wanted;
     td_status status = count_held_out(s, &wanted, err);
     if (status != TD_OK) return status;
     td__random draws = td__random_stream(s->options->seed, TD__STREAM_SPLIT, 0);
-    for (uint64_t i = 0; wanted > 0; i++) {
-        if (td__random_below(draws, i, rows - i) >= wanted) continue;
-        mark(s, i);
-        wanted--;
-    }
+    mark_some_of(s, NULL, s->dataset->rows, wanted, draws);
     return TD_OK;
 }
 
@@ -159,6 +166,21 @@ done:
     return status;
 }
 
+/* Mark what is held out of `rows` [count], those of query q; they may lose their order. */
+static void mark_rows_of(splitter *s, uint32_t q, uint64_t *rows, uint64_t count)
+{
+    const td_split_options *options = s->options;
+    uint64_t wanted = options->kind == TD_SPLIT_LAST ? options->count
+                                                     : share_of(options->fraction, count);
+    if (options->kind != TD_SPLIT_TIME_QUERY && wanted >= count) wanted = count - 1;
+    if (options->kind != TD_SPLIT_QUERY) {
+        mark_newest_of(s, rows, count, wanted);
+        return;
+    }
+    mark_some_of(s, rows, count, wanted,
+                 td__random_stream(options->seed, TD__STREAM_SPLIT_QUERY, q));
+}
+
 static td_status mark_by_query(splitter *s, td_error *err)
 {
     td_status status = group_by_query(s, err);
@@ -167,11 +189,7 @@ static td_status mark_by_query(splitter *s, td_error *err)
     for (uint32_t q = 0; q < queries; q++) {
         uint64_t start = s->offsets[q], rows = s->offsets[q + 1] - start;
         if (rows == 0) continue;
-        uint64_t wanted = share_of(s->options->fraction, rows);
-        if (s->options->kind == TD_SPLIT_LAST) {
-            wanted = s->options->count < rows ? s->options->count : rows - 1;
-        }
-        mark_newest_of(s, s->order + start, rows, wanted);
+        mark_rows_of(s, q, s->order + start, rows);
     }
     return TD_OK;
 }
@@ -222,6 +240,7 @@ static td_status mark_rows(splitter *s, td_error *err)
     case TD_SPLIT_TIME:
         return mark_newest(s, err);
     case TD_SPLIT_TIME_QUERY:
+    case TD_SPLIT_QUERY:
         return mark_by_query(s, err);
     case TD_SPLIT_LAST:
         break;

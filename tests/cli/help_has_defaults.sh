@@ -4,4 +4,4 @@ tandem train --help >help
 tr -s ' \n' ' ' <help >words
 grep -q -- '--epochs N .*default: [0-9]' words
 grep -q -- '--similarity NAME .*dot|cosine; default: ' words
-grep -q -- '--split NAME .*random|time|time-query|last' words
+grep -q -- '--split NAME .*random|time|time-query|last|query' words

@@ -216,6 +216,81 @@ static void a_random_split_is_fair(void **state)
     td_dataset_free(dataset);
 }
 
+/* Of each query its share, as near as whole rows allow, but never its last row. */
+static void a_split_of_each_query_takes_its_share(void **state)
+{
+    (void)state;
+    td_dataset *dataset = random_dataset(7, ROWS, false), *kept, *held_out;
+    bool held[ROWS], again[ROWS];
+    for (int percent = 0; percent <= 100; percent += 5) {
+        td_split_options options = {.kind = TD_SPLIT_QUERY, .fraction = percent / 100.0, .seed = 5};
+        assert_ok(td_dataset_split(&kept, &held_out, dataset, &options, &err));
+        for (uint32_t q = 0; q < QUERIES; q++) {
+            uint64_t rows = rows_of(dataset, q);
+            uint64_t share = (uint64_t)round(percent / 100.0 * (double)rows);
+            if (rows > 0 && share == rows) share--;
+            assert_int_equal(rows_of(held_out, q), share);
+        }
+        td_dataset_free(kept);
+        td_dataset_free(held_out);
+        held_out_at_random(dataset, &options, held);
+        held_out_at_random(dataset, &options, again);
+        assert_memory_equal(held, again, sizeof held);
+        options.seed = 6;
+        held_out_at_random(dataset, &options, again);
+        if (percent == 50) assert_memory_not_equal(held, again, sizeof held);
+    }
+    td_dataset_free(dataset);
+}
+
+/* What is held out of a query does not depend on the other queries' rows. */
+static void a_query_is_cut_by_itself(void **state)
+{
+    (void)state;
+    td_dataset *dataset = random_dataset(8, 60, false), *longer = random_dataset(8, 60, false);
+    bool held[ROWS], again[ROWS];
+    td_split_options options = {.kind = TD_SPLIT_QUERY, .fraction = 0.4, .seed = 1};
+    for (uint32_t i = 0; i < 30; i++) {
+        td__row row = {.query = QUERIES - 1, .candidate = i};
+        assert_ok(td__dataset_append(longer, &row, &err));
+    }
+    for (uint32_t i = 0; i < 60; i++) assert_true(dataset->query[i] < QUERIES - 1);
+    td_dataset *kept, *held_out;
+    held_out_at_random(dataset, &options, held);
+    assert_ok(td_dataset_split(&kept, &held_out, longer, &options, &err));
+    memset(again, 0, sizeof again);
+    for (uint64_t i = 0; i < held_out->rows; i++) {
+        if (held_out->query[i] < QUERIES - 1) again[held_out->candidate[i]] = true;
+    }
+    assert_memory_equal(held, again, 60 * sizeof *held);
+    td_dataset_free(kept);
+    td_dataset_free(held_out);
+    td_dataset_free(dataset);
+    td_dataset_free(longer);
+}
+
+/* Over many seeds each row of a query is held out as often as any other: 5 standard deviations. */
+static void a_split_of_each_query_is_fair(void **state)
+{
+    (void)state;
+    enum { SEEDS = 2000, FEW = 50 };
+    td_dataset *dataset = random_dataset(3, FEW, false);
+    uint32_t times[FEW] = {0};
+    bool held[ROWS];
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        td_split_options options = {.kind = TD_SPLIT_QUERY, .fraction = 0.4, .seed = seed};
+        held_out_at_random(dataset, &options, held);
+        for (int i = 0; i < FEW; i++) times[i] += held[i];
+    }
+    for (int i = 0; i < FEW; i++) {
+        double rows = (double)rows_of(dataset, dataset->query[i]);
+        double share = round(0.4 * rows) / rows;
+        if (rows < 2) share = 0;
+        assert_close(times[i], share * SEEDS, 0, 5 * sqrt(share * (1 - share) * SEEDS));
+    }
+    td_dataset_free(dataset);
+}
+
 static void refuses_what_cannot_be_split(void **state)
 {
     (void)state;
@@ -244,7 +319,7 @@ static void an_empty_dataset_splits_into_two(void **state)
 {
     (void)state;
     td_dataset *dataset = random_dataset(4, 0, true), *kept, *held_out;
-    for (int kind = TD_SPLIT_RANDOM; kind <= TD_SPLIT_LAST; kind++) {
+    for (int kind = TD_SPLIT_RANDOM; kind <= TD_SPLIT_QUERY; kind++) {
         td_split_options options = {.kind = (td_split_kind)kind, .fraction = 0.5};
         if (kind == TD_SPLIT_LAST) options.count = 2;
         assert_ok(td_dataset_split(&kept, &held_out, dataset, &options, &err));
@@ -276,6 +351,8 @@ static void survives_every_failed_allocation(void **state)
     test_every_allocation(build_and_split, &options);
     options.kind = TD_SPLIT_TIME_QUERY;
     test_every_allocation(build_and_split, &options);
+    options.kind = TD_SPLIT_QUERY;
+    test_every_allocation(build_and_split, &options);
     options.kind = TD_SPLIT_RANDOM;
     test_every_allocation(build_and_split, &options);
 }
@@ -287,6 +364,9 @@ int main(void)
         cmocka_unit_test(the_last_rows_of_each_query),
         cmocka_unit_test(a_random_split_is_exact_and_repeats),
         cmocka_unit_test(a_random_split_is_fair),
+        cmocka_unit_test(a_split_of_each_query_takes_its_share),
+        cmocka_unit_test(a_query_is_cut_by_itself),
+        cmocka_unit_test(a_split_of_each_query_is_fair),
         cmocka_unit_test(refuses_what_cannot_be_split),
         cmocka_unit_test(an_empty_dataset_splits_into_two),
         cmocka_unit_test(survives_every_failed_allocation),
