@@ -907,6 +907,8 @@ typedef struct td_train_options {
     uint32_t monitor_k;
     uint32_t validate_every;  /* epochs; the last is always validated */
     bool restore_best;        /* end with the weights of the best epoch */
+    float average_decay; /* the model, also the one that is validated, is the moving average of the weights
+                          * after each epoch: decay * average + (1 - decay) * weights; 0: no average */
     const char *checkpoint;   /* file, rewritten after each epoch; NULL: none */
     bool resume; /* go on from `checkpoint` if it is there: same bits as without a stop. STATE if it
                     was made with other options, another model or other data; more epochs are fine */

@@ -66,6 +66,10 @@ static td_status walk(td__trainer *t, const visitor *v, td_error *err)
     const td__parameter *parameter;
     for (uint32_t i = 0; (parameter = td__model_parameter(t->model, i, name)) != NULL; i++) {
         TD_TRY(visit_weights(v, "weights", name, parameter, parameter->weights, err));
+        if (t->average != NULL) {
+            float *average = td__average_weights(t->average, i);
+            TD_TRY(visit_weights(v, "average", name, parameter, average, err));
+        }
         if (t->best != NULL) {
             float *best = td__snapshot_weights(t->best, i);
             TD_TRY(visit_weights(v, "best", name, parameter, best, err));

@@ -125,6 +125,7 @@ static td_status check_weights(const checking *c, const td__tensor *weights, td_
     TD_TRY(check_optimizer(c, weights, weights->name + strlen("weights/"), err));
     TD_TRY(check_copy(c, weights, "best", err));
     TD_TRY(check_copy(c, weights, "latent", err));
+    TD_TRY(check_copy(c, weights, "average", err));
 done:
     return status;
 }

@@ -219,6 +219,7 @@ td_status td_train_plan(td_memory_plan *plan, const td_plan_data *data, const td
     TD_TRY(make_input(&in, data, model, err));
     TD_TRY(td_options_check(td_train_option_table(), train, err));
     plan_common(plan, &in, train->restore_best);
+    if (train->average_decay > 0.0f) plan->copies = td__sat_add(plan->copies, weights_of(&in));
     plan->optimizer = td__plan_optimizer(&in, train);
     plan->workspace = td__plan_workspace(&in, train);
     plan_whole(plan, &in);

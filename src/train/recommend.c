@@ -79,7 +79,8 @@ static void recommend_dense(const td_data_size *size, td_model_options *model,
 /* Many candidates, of which a query has taken next to none: against as many negatives as time allows. Of
  * cosines only directions matter, so Adam's vectors grow and turn ever more slowly by themselves: a rate that
  * falls as well, or first vectors that are long, stop them too early. A query has a step an epoch, for which
- * Adam's usual memory of a thousand steps is too long. */
+ * Adam's usual memory of a thousand steps, and of ten for its direction, is too long. The mean over some
+ * epochs is better than the last of them. */
 static void recommend_large(td_model_options *model, td_train_options *options)
 {
     recommend_cosine(0.08f, 1.22f, model, options);
@@ -88,7 +89,9 @@ static void recommend_large(td_model_options *model, td_train_options *options)
     options->negatives.kind = TD_NEGATIVES_MIXED;
     options->negatives.count = 4096;
     options->optimizer.learning_rate = 0.02f;
+    options->optimizer.beta1 = 0.5f;
     options->optimizer.beta2 = 0.95f;
+    options->average_decay = 0.8f;
     options->epochs = 80;
     options->validate_every = 5;
     options->patience = 20;

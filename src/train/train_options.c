@@ -74,6 +74,9 @@ static const td_option rows[] = {
                    "epochs from one validation to the next"),
     TD__OPTION_BOOL(td_train_options, restore_best, "restore-best", "true",
                     "end with the weights of the best epoch on the validation part"),
+    TD__OPTION_F32(td_train_options, average_decay, "average-decay", "0", 0, 0.999, "SHARE",
+                   "the model is a moving average of the weights after each epoch, of which an epoch "
+                   "leaves this share to those before; 0: the weights after the last"),
     TD__OPTION_TEXT(td_train_options, checkpoint, "checkpoint", NULL, "FILE",
                     "rewritten after each epoch, to go on from after an interruption"),
     TD__OPTION_BOOL(td_train_options, resume, "resume", "false",

@@ -108,7 +108,6 @@ static void count_epoch(td__trainer *t, td__epoch *epoch)
         report->best_monitor = epoch->monitor;
         if (t->best != NULL) td__snapshot_take(t->best, t->model);
     }
-    td__snapshot_take(t->good, t->model);
 }
 
 static td_status validate(const td__trainer *t, double *monitor, td_error *err)
@@ -120,6 +119,23 @@ static td_status validate(const td__trainer *t, double *monitor, td_error *err)
                                  .k = t->options.monitor_k,
                                  .hook = t->hook};
     return td__validate(&validation, monitor, err);
+}
+
+/* The model with averaged weights, if they are wanted; a second time, as it was. */
+static void swap_average(const td__trainer *t)
+{
+    if (t->average != NULL) td__average_swap(t->average, t->model);
+}
+
+/* What came of an epoch, with the weights that would be kept. */
+static td_status judge_epoch(td__trainer *t, td__epoch *epoch, td_error *err)
+{
+    td_status status = TD_OK;
+    swap_average(t);
+    if (epoch->validated) status = validate(t, &epoch->monitor, err);
+    if (status == TD_OK) count_epoch(t, epoch);
+    swap_average(t);
+    return status;
 }
 
 /* Is the epoch under way one of those that are validated? */
@@ -145,8 +161,9 @@ static td_status run_epoch(td__trainer *t, td_error *err)
                        .learning_rate = t->learning_rate,
                        .seconds = seconds,
                        .rows_per_second = (double)t->epoch_rows / fmax(seconds, 1e-9)};
-    if (epoch.validated) TD_TRY(validate(t, &epoch.monitor, err));
-    count_epoch(t, &epoch);
+    if (t->average != NULL) td__average_add(t->average, t->model, t->report.epochs == 0);
+    TD_TRY(judge_epoch(t, &epoch, err));
+    td__snapshot_take(t->good, t->model);
     TD_TRY(td__train_log_add(&t->log, &epoch, err));
     if (t->options.checkpoint != NULL) TD_TRY(td__trainer_save(t, err));
 done:
@@ -191,6 +208,9 @@ static td_status prepare(td__trainer *t, td_error *err)
     TD_TRY(td__step_create(&t->step, t->model, &t->options, &shape, err));
     TD_TRY(td__step_smooth(t->step, t->model, t->train, t->options.graph_layers, err));
     TD_TRY(td__snapshot_create(&t->good, t->model, err));
+    if (t->options.average_decay > 0.0f) {
+        TD_TRY(td__average_create(&t->average, t->model, t->options.average_decay, err));
+    }
     if (t->validation != NULL && t->options.restore_best) {
         TD_TRY(td__snapshot_create(&t->best, t->model, err));
     }
@@ -206,6 +226,7 @@ static void clear(td__trainer *t)
     td__batches_free(t->batches);
     td__step_free(t->step);
     td__snapshot_free(t->good);
+    td__average_free(t->average);
     td__snapshot_free(t->best);
     td__train_log_clear(&t->log);
 }
@@ -221,6 +242,7 @@ td_status td_model_train(td_model *model, const td_dataset *train, const td_data
     TD_TRY(prepare(&t, err));
     while (!is_finished(&t)) TD_TRY(run_epoch(&t, err));
     if (t.best != NULL) td__snapshot_restore(t.best, model);
+    else swap_average(&t);
 done:
     if (report != NULL) *report = t.report;
     clear(&t);

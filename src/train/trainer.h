@@ -4,6 +4,7 @@
 #ifndef TD_TRAIN_TRAINER_H
 #define TD_TRAIN_TRAINER_H
 
+#include "train/average.h"
 #include "train/batches.h"
 #include "train/snapshot.h"
 #include "train/step.h"
@@ -19,6 +20,7 @@ typedef struct td__trainer {
     td__batches *batches;
     td__step *step;
     td__snapshot *good; /* after the last epoch that ended well */
+    td__average *average; /* over the epochs that ended well; NULL: there is none */
     td__snapshot *best; /* of the best epoch; NULL unless it is to be restored */
     td__train_log log;
     double epoch_started;  /* td__seconds */

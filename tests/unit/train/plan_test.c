@@ -315,6 +315,11 @@ static void a_hundred_million_rows_are_planned_right(void **state)
     assert_true(plan.needed > 3 * weights && plan.needed < 4 * weights);
     assert_fails(td_memory_plan_check(&plan, UINT64_C(24) << 30, &err), TD_ERR_LIMIT,
                  "this takes 199 GB of memory beside the data, and 26 GB may be taken");
+    train.average_decay = 0.5f;
+    td_memory_plan averaged;
+    assert_ok(td_train_plan(&averaged, &data, &model, &train, &err));
+    assert_true(averaged.copies == 2 * weights && averaged.needed == plan.needed + weights);
+    train.average_decay = 0.0f;
     model.dim = 16;
     train.optimizer.optimizer = TD_OPTIMIZER_ADAGRAD_ROWWISE;
     td_memory_plan less;

@@ -31,6 +31,7 @@ static void the_size_decides(void **state)
     assert_int_equal(train.optimizer.optimizer, TD_OPTIMIZER_ADAM_LAZY);
     assert_int_equal(train.optimizer.schedule, TD_SCHEDULE_CONSTANT);
     assert_true(train.optimizer.beta2 < 0.99f); /* a query has a step an epoch, and 80 in all */
+    assert_true(train.optimizer.beta1 < 0.9f && train.average_decay > 0.0f);
     assert_true(train.decoupled && train.partition_power > 1.0f && train.dropout == 0.0f);
 }
 
