@@ -83,7 +83,7 @@ static void recommend_dense(const td_data_size *size, td_model_options *model,
  * epochs is better than the last of them. */
 static void recommend_large(td_model_options *model, td_train_options *options)
 {
-    recommend_cosine(0.08f, 1.22f, model, options);
+    recommend_cosine(0.1f, 1.22f, model, options);
     model->init_scale = 0.02f;
     options->batch_size = 256;
     options->negatives.kind = TD_NEGATIVES_MIXED;
