@@ -117,7 +117,15 @@ done:
     return status;
 }
 
-/* Again on all rows that are there to train on, for as many epochs as were best. */
+/* iALS comes ever nearer to the minimum of its loss, and which of its last epochs is best on a
+ * small part is chance: all that were made. The softmax learns by heart beyond its best one. */
+static uint32_t epochs_again(const train_arguments *arguments, const td_train_report *report)
+{
+    bool ials = arguments->training.trainer == CLI_TRAINER_IALS;
+    return ials ? report->epochs : report->best_epoch;
+}
+
+/* Again on all rows that are there to train on. */
 static td_status train_again(const cli_call *call, const origins *from, td_model **model,
                              cli_parts *parts, uint32_t epochs, td_error *err)
 {
@@ -220,9 +228,10 @@ static td_status run(cli_call *call, td_error *err)
     TD_TRY(cli_training_catalog(&from.catalog, call, arguments->own.items, &arguments->catalog,
                                 err));
     bool contested = from.old == NULL && cli_recipe_tries_ials(&arguments->recipe, call, &parts);
-    const td_model_options *rival = contested ? &arguments->ials_model : NULL;
-    const cli_memory_job job = {&arguments->training, rival, &parts, from.catalog,
-                                &arguments->beside};
+    const td_data_size size = cli_recipe_size(&parts);
+    const td_model_options largest = cli_contest_largest(call, &arguments->ials_model, &size);
+    const cli_memory_job job = {&arguments->training, contested ? &largest : NULL, &parts,
+                                from.catalog, &arguments->beside};
     TD_TRY(cli_memory_plan(&memory, &arguments->memory, call, &job, err));
     if (arguments->memory.plan) {
         json_t *root = json ? json_pack("{s:o}", "memory", cli_memory_json(&memory)) : NULL;
@@ -236,11 +245,11 @@ static td_status run(cli_call *call, td_error *err)
     if (contested && report.best_epoch > 0) {
         const cli_contest contest = {call, &parts, from.catalog, &arguments->training, &model,
                                      &report};
-        const td_data_size size = cli_recipe_size(&parts);
         TD_TRY(cli_contest_run(&contest, &arguments->ials_model, &size, err));
     }
     if (is_refitted(arguments, &report)) {
-        TD_TRY(train_again(call, &from, &model, &parts, report.best_epoch, err));
+        uint32_t epochs = epochs_again(arguments, &report);
+        TD_TRY(train_again(call, &from, &model, &parts, epochs, err));
     }
     TD_TRY(td_model_save(model, arguments->own.output, err));
     if (parts.test != NULL) {

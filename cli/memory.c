@@ -37,16 +37,19 @@ static uint64_t title_bytes(const td_catalog *catalog)
     return bytes;
 }
 
-/* If the second training takes more than the first, the plan is that of the second. */
+/* If a later training takes more than the first, the plan is that of the later one: the best model
+ * so far, by either trainer, stays beside it. */
 static td_status add_rival(td_memory_plan *plan, const td_plan_data *data,
                            const cli_memory_job *job, td_error *err)
 {
     td_status status = TD_OK;
     td_memory_plan rival;
+    uint64_t kept;
     if (job->rival == NULL) return TD_OK;
     TD_TRY(td_ials_plan(&rival, data, job->rival, &job->training->ials, err));
-    rival.model = td__sat_add(rival.model, plan->model);
-    rival.needed = td__sat_add(rival.needed, plan->model);
+    kept = rival.model > plan->model ? rival.model : plan->model;
+    rival.model = td__sat_add(rival.model, kept);
+    rival.needed = td__sat_add(rival.needed, kept);
     if (rival.needed > plan->needed) *plan = rival;
 done:
     return status;

@@ -19,7 +19,7 @@ const td_option_table *cli_memory_option_table(void);
 /* What is going to be trained and measured. */
 typedef struct cli_memory_job {
     const cli_training *training;
-    const td_model_options *rival; /* of iALS, after the softmax, whose model stays; or NULL */
+    const td_model_options *rival; /* the largest of iALS, tried after the softmax; or NULL */
     const cli_parts *parts;
     const td_catalog *catalog; /* or NULL */
     const cli_beside *beside;

@@ -25,7 +25,7 @@ static const td_option rows[] = {
                    "best epoch (recipe auto: 0.1)"),
     TD__OPTION_BOOL(cli_recipe, refit, "refit", "true",
                     "recipe auto: train anew on training and validation part together, for as many "
-                    "epochs as were best; not with --checkpoint"),
+                    "epochs as were best (iALS: as were made); not with --checkpoint"),
 };
 
 const td_option_table *cli_recipe_option_table(void)
@@ -136,10 +136,10 @@ static bool wants_softmax(const cli_call *call)
 bool cli_recipe_tries_ials(const cli_recipe *recipe, const cli_call *call, const cli_parts *parts)
 {
     td_data_size size = cli_recipe_size(parts);
+    td_model_options model;
     td_ials_options ials;
-    td_ials_options_init(&ials);
     return recipe->kind == CLI_RECIPE_AUTO && parts->validation != NULL
-           && td_ials_recommend(&size, 0, &ials) > 0 && !is_given(call, "trainer")
+           && td_ials_recommend(&size, UINT32_MAX, &model, &ials) > 0 && !is_given(call, "trainer")
            && !wants_other_towers(call) && !wants_softmax(call);
 }
 

@@ -987,10 +987,11 @@ TD_API const td_option_table *td_ials_option_table(void);
 TD_API void td_ials_options_init(td_ials_options *options);
 
 /* Settings that are worth a try, besides those of td_train_recommend, on data of this size: sets
- * unobserved_weight and regularization to the pair with this number and leaves all else. Returns how many
- * pairs there are; from that number on nothing is set. None for large data (td_train_recommend). Which one
- * is best, a validation part says. Pure. */
-TD_API uint32_t td_ials_recommend(const td_data_size *size, uint32_t number, td_ials_options *options);
+ * unobserved_weight, regularization and block, and the dimension of the model, to those with this number
+ * and leaves all else. Returns how many there are; from that number on nothing is set. None for large data
+ * (td_train_recommend). Which one is best, a validation part says. Pure. */
+TD_API uint32_t td_ials_recommend(const td_data_size *size, uint32_t number, td_model_options *model,
+                                  td_ials_options *options);
 
 /* Train in place, from the weights as they are. The model must have dot similarity and one head; its
  * out-of-vocabulary rows learn from the ids that share them, and rows that nothing was learned for

@@ -41,3 +41,9 @@ part=.memory.model
 model=$(of --trainer softmax)
 [ "$both" -eq $((softmax > model + ials ? softmax : model + ials)) ]
 [ "$both" -gt "$softmax" ]
+
+# The largest of its settings counts, unless --dim says what all are: the best so far and the next.
+needed() { tandem train "$data" --plan --json --quiet "$@" | jq .memory.model; }
+one=$(needed --trainer ials --dim 256 --validation-fraction 0.1)
+[ "$(needed)" -eq $((2 * one)) ]
+[ "$(needed --dim 64)" -lt "$one" ]

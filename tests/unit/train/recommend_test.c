@@ -104,21 +104,30 @@ static void check_settings_of_ials(const td_data_size *size)
 {
     td_error err;
     td_ials_options plain, one, other;
+    td_model_options model, another;
     td_ials_options_init(&plain);
-    uint32_t count = td_ials_recommend(size, UINT32_MAX, &plain);
-    assert_true(count > 1);
+    td_model_options_init(&another);
+    uint32_t count = td_ials_recommend(size, UINT32_MAX, &another, &plain);
+    assert_true(count > 0);
     for (uint32_t n = 0; n <= count; n++) {
         td_ials_options_init(&one);
+        td_model_options_init(&model);
         one.epochs = 7;
-        assert_int_equal(td_ials_recommend(size, n, &one), count);
+        model.dim = 17;
+        model.seed = 99;
+        assert_int_equal(td_ials_recommend(size, n, &model, &one), count);
+        assert_ok(td_options_check(td_model_option_table(), &model, &err));
+        assert_true((model.dim == 17) == (n == count));
+        assert_int_equal(model.seed, 99);
         assert_ok(td_options_check(td_ials_option_table(), &one, &err));
         assert_int_equal(one.epochs, 7);
         assert_true((one.unobserved_weight == plain.unobserved_weight) == (n == count));
         for (uint32_t before = 0; before < n; before++) {
             td_ials_options_init(&other);
-            td_ials_recommend(size, before, &other);
+            td_ials_recommend(size, before, &another, &other);
             assert_true(one.unobserved_weight != other.unobserved_weight
-                        || one.regularization != other.regularization);
+                        || one.regularization != other.regularization
+                        || model.dim != another.dim);
         }
     }
 }
@@ -133,10 +142,12 @@ static void small_data_have_settings_of_ials(void **state)
 static void large_data_have_none(void **state)
 {
     (void)state;
+    td_model_options model = {.dim = 17};
     td_ials_options plain, same;
     td_ials_options_init(&plain);
     td_ials_options_init(&same);
-    assert_int_equal(td_ials_recommend(&(td_data_size){810128, 29858, 40981}, 0, &same), 0);
+    assert_int_equal(td_ials_recommend(&(td_data_size){810128, 29858, 40981}, 0, &model, &same), 0);
+    assert_int_equal(model.dim, 17);
     assert_true(plain.unobserved_weight == same.unobserved_weight);
     assert_true(plain.regularization == same.regularization);
 }
