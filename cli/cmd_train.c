@@ -248,8 +248,7 @@ static td_status run(cli_call *call, td_error *err)
         TD_TRY(cli_contest_run(&contest, &arguments->ials_model, &size, err));
     }
     if (is_refitted(arguments, &report)) {
-        uint32_t epochs = epochs_again(arguments, &report);
-        TD_TRY(train_again(call, &from, &model, &parts, epochs, err));
+        TD_TRY(train_again(call, &from, &model, &parts, epochs_again(arguments, &report), err));
     }
     TD_TRY(td_model_save(model, arguments->own.output, err));
     if (parts.test != NULL) {

@@ -198,21 +198,33 @@ static void a_random_split_is_exact_and_repeats(void **state)
     td_dataset_free(dataset);
 }
 
-/* Over many seeds each row is held out as often as any other: 5 standard deviations. */
+enum { FAIR_SEEDS = 2000, FAIR_ROWS = 50 };
+
+/* How often each of the first rows is held out, over many seeds. */
+static void count_held_out(const td_dataset *dataset, td_split_kind kind, double fraction, uint32_t *times)
+{
+    bool held[ROWS];
+    memset(times, 0, FAIR_ROWS * sizeof *times);
+    for (uint64_t seed = 0; seed < FAIR_SEEDS; seed++) {
+        td_split_options options = {.kind = kind, .fraction = fraction, .seed = seed};
+        held_out_at_random(dataset, &options, held);
+        for (int i = 0; i < FAIR_ROWS; i++) times[i] += held[i];
+    }
+}
+
+/* As often as its share says: 5 standard deviations. */
+static void check_share(uint32_t times, double share)
+{
+    assert_close(times, share * FAIR_SEEDS, 0, 5 * sqrt(share * (1 - share) * FAIR_SEEDS));
+}
+
 static void a_random_split_is_fair(void **state)
 {
     (void)state;
-    enum { SEEDS = 2000, FEW = 50 };
-    td_dataset *dataset = random_dataset(3, FEW, false);
-    uint32_t times[FEW] = {0};
-    bool held[ROWS];
-    for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        td_split_options options = {.kind = TD_SPLIT_RANDOM, .fraction = 0.2, .seed = seed};
-        held_out_at_random(dataset, &options, held);
-        for (int i = 0; i < FEW; i++) times[i] += held[i];
-    }
-    for (int i = 0; i < FEW; i++)
-        assert_close(times[i], 0.2 * SEEDS, 0, 5 * sqrt(0.2 * 0.8 * SEEDS));
+    td_dataset *dataset = random_dataset(3, FAIR_ROWS, false);
+    uint32_t times[FAIR_ROWS];
+    count_held_out(dataset, TD_SPLIT_RANDOM, 0.2, times);
+    for (int i = 0; i < FAIR_ROWS; i++) check_share(times[i], 0.2);
     td_dataset_free(dataset);
 }
 
@@ -269,24 +281,15 @@ static void a_query_is_cut_by_itself(void **state)
     td_dataset_free(longer);
 }
 
-/* Over many seeds each row of a query is held out as often as any other: 5 standard deviations. */
 static void a_split_of_each_query_is_fair(void **state)
 {
     (void)state;
-    enum { SEEDS = 2000, FEW = 50 };
-    td_dataset *dataset = random_dataset(3, FEW, false);
-    uint32_t times[FEW] = {0};
-    bool held[ROWS];
-    for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        td_split_options options = {.kind = TD_SPLIT_QUERY, .fraction = 0.4, .seed = seed};
-        held_out_at_random(dataset, &options, held);
-        for (int i = 0; i < FEW; i++) times[i] += held[i];
-    }
-    for (int i = 0; i < FEW; i++) {
+    td_dataset *dataset = random_dataset(3, FAIR_ROWS, false);
+    uint32_t times[FAIR_ROWS];
+    count_held_out(dataset, TD_SPLIT_QUERY, 0.4, times);
+    for (int i = 0; i < FAIR_ROWS; i++) {
         double rows = (double)rows_of(dataset, dataset->query[i]);
-        double share = round(0.4 * rows) / rows;
-        if (rows < 2) share = 0;
-        assert_close(times[i], share * SEEDS, 0, 5 * sqrt(share * (1 - share) * SEEDS));
+        check_share(times[i], rows < 2 ? 0 : round(0.4 * rows) / rows);
     }
     td_dataset_free(dataset);
 }
